@@ -1,0 +1,1 @@
+//! tree -> root image -> boot image.

@@ -1,0 +1,1 @@
+//! root image, boot image -> disk images and the other artefacts.

@@ -1,0 +1,25 @@
+//! kmimage's builder: the first river.
+//!
+//! profile -> lock -> packages -> tree -> root image -> boot image -> disk
+//!
+//! Each module below is one stage (or a shelf that stages share); `pipeline` shows all of them on one screen.
+//! Nothing here needs root, a container engine or an external program; only `run` starts one (QEMU).
+
+pub mod assemble;
+pub mod cli;
+pub mod compose;
+pub mod deb822;
+pub mod emit;
+pub mod failure;
+pub mod fetch;
+pub mod hash;
+pub mod lock;
+pub mod pipeline;
+pub mod profile;
+pub mod report;
+pub mod resolve;
+pub mod run;
+pub mod show;
+pub mod store;
+pub mod toml_document;
+pub mod version;
