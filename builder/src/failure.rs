@@ -97,7 +97,9 @@ impl fmt::Display for Failure {
 pub fn io_kind(error: &std::io::Error) -> Kind {
     use std::io::ErrorKind as E;
     match error.kind() {
-        E::StorageFull | E::QuotaExceeded | E::PermissionDenied | E::ReadOnlyFilesystem | E::NotFound | E::FileTooLarge => Kind::Host,
+        E::StorageFull | E::QuotaExceeded | E::PermissionDenied | E::ReadOnlyFilesystem | E::NotFound | E::FileTooLarge => {
+            Kind::Host
+        }
         _ => Kind::Internal,
     }
 }
