@@ -1,1 +1,108 @@
-//! (being laid out)
+//! `kmimage.lock`: every package that the profiles use, named by repository, name, version, path and SHA-256.
+//!
+//! A value with one text form: sorted, one package per block, so that a diff reads as what changed. It knows no indexes and no policy;
+//! `resolve` makes what goes in here, `fetch` gets what it names.
+
+use crate::hash::Sha256Digest;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// One package, exactly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedPackage {
+    /// The profile's name of the repository that offers it.
+    pub repository: String,
+    /// The binary package's name.
+    pub name: String,
+    /// Its Debian version, with the epoch.
+    pub version: String,
+    /// `amd64` or `all`.
+    pub architecture: String,
+    /// The .deb's path relative to the repository's URL or directory.
+    pub path: String,
+    /// The .deb's length in bytes.
+    pub size: u64,
+    /// The .deb's SHA-256.
+    pub sha256: Sha256Digest,
+    /// The source package's name and version (for the SBOM); the same as the binary's where the index names none.
+    pub source: Source,
+    /// Its maintainer scripts, by name. They never run; their hashes are here so that a changed script shows in a diff.
+    pub scripts: BTreeMap<String, Sha256Digest>,
+}
+
+/// A source package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// What one profile takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedProfile {
+    /// The newest date of the Release files used: the image's clock, and where the snapshot archive is asked.
+    pub date: Timestamp,
+    /// What the profile asked for when it was locked: `resolve`'s digest of the request. Another digest means the lock is stale.
+    pub request: Sha256Digest,
+    /// The date of each repository's Release, by repository; those without one (directories of .deb files) are not here.
+    pub releases: BTreeMap<String, Timestamp>,
+    /// The packages of the root, by name.
+    pub packages: BTreeMap<String, Chosen>,
+    /// The boot inputs, by name; they never enter the root.
+    pub boot: BTreeMap<String, Chosen>,
+}
+
+/// Which package of a name a profile takes, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// The version.
+    pub version: String,
+    /// The repository.
+    pub repository: String,
+    /// The relation that brought it in; `None`: the profile names it.
+    pub because: Option<Because>,
+}
+
+/// A relation that brought a package in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Because {
+    /// The package that has the relation.
+    pub package: String,
+    /// The relation as written there, with its field: `Pre-Depends: libc6 (>= 2.34)`.
+    pub relation: String,
+}
+
+/// The whole lock.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lock {
+    /// Every package that a profile takes, by repository, name and version.
+    pub packages: BTreeMap<PackageKey, LockedPackage>,
+    /// The profiles that were locked, by name.
+    pub profiles: BTreeMap<String, LockedProfile>,
+}
+
+/// What a package goes by within a lock: repository, name, version.
+pub type PackageKey = (String, String, String);
+
+impl Lock {
+    /// The packages of a profile's root, in the order of their names; `None` if the profile is not in the lock.
+    pub fn packages_of(&self, profile: &str) -> Option<Vec<LockedPackage>> {
+        Some(self.chosen(&self.profiles.get(profile)?.packages))
+    }
+
+    /// A profile's boot inputs, in the order of their names; `None` if the profile is not in the lock.
+    pub fn boot_packages_of(&self, profile: &str) -> Option<Vec<LockedPackage>> {
+        Some(self.chosen(&self.profiles.get(profile)?.boot))
+    }
+
+    fn chosen(&self, chosen: &BTreeMap<String, Chosen>) -> Vec<LockedPackage> {
+        chosen
+            .iter()
+            .filter_map(|(name, chosen)| {
+                self.packages.get(&(chosen.repository.clone(), name.clone(), chosen.version.clone())).cloned()
+            })
+            .collect()
+    }
+}

@@ -1,1 +1,4 @@
-//! (being laid out)
+//! Stage one, the thinking half: which packages a profile means. Pure: indexes and wishes in, a closure or a refusal out.
+//!
+//! No solver. The closure takes Depends and Pre-Depends over the highest version of each name, and where that leaves a choice it refuses
+//! and says which line of the profile would make it.
