@@ -1,0 +1,110 @@
+//! What can go wrong in the store.
+
+use crate::failure::{Classified, Kind, io_kind};
+use crate::hash::Sha256Digest;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A stored download is not what its name says.
+    #[error("{path} in the store is damaged: its sha256 is {found}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What it hashes to.
+        found: Sha256Digest,
+    },
+    /// Bytes handed in are not what was announced.
+    #[error("expected sha256 {expected}, got {found}")]
+    Mismatch {
+        /// What was announced.
+        expected: Sha256Digest,
+        /// What came.
+        found: Sha256Digest,
+    },
+    /// A remembered Release date that is no date.
+    #[error("{path} in the store is damaged: it holds no date", path = path.display())]
+    DamagedDate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system is full.
+    #[error("no space left to write {path} ({bytes} bytes)", path = path.display())]
+    Full {
+        /// The file being written.
+        path: PathBuf,
+        /// How many bytes it takes, or took until the space ran out.
+        bytes: u64,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// A lock could not be taken.
+    #[error("cannot lock {path}", path = path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// Garbage collection while a build runs.
+    #[error("the store {directory} is in use by another kmimage", directory = directory.display())]
+    InUse {
+        /// The store.
+        directory: PathBuf,
+    },
+    /// Any other failure of the file system; the message names the file.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl StoreError {
+    /// A failed write: a full disk gets its own error, which says how much was wanted.
+    pub(crate) fn from_write(error: io::Error, path: &Path, bytes: u64) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                StoreError::Full { path: path.to_path_buf(), bytes, source: innermost(error) }
+            }
+            _ => StoreError::Io(error),
+        }
+    }
+}
+
+/// The system's own error out of one that fs_err has given a path.
+fn innermost(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull => io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error()),
+        io::ErrorKind::QuotaExceeded => io::Error::from_raw_os_error(rustix::io::Errno::DQUOT.raw_os_error()),
+        _ => error,
+    }
+}
+
+impl Classified for StoreError {
+    fn kind(&self) -> Kind {
+        match self {
+            StoreError::Damaged { .. } | StoreError::Mismatch { .. } | StoreError::DamagedDate { .. } => Kind::Trust,
+            StoreError::Full { .. } | StoreError::Lock { .. } | StoreError::InUse { .. } => Kind::Host,
+            StoreError::Io(error) => io_kind(error),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            StoreError::Damaged { .. } => vec![
+                "`kmimage cache verify --repair` checks the whole store and removes what is damaged; the next build fetches it again."
+                    .into(),
+            ],
+            StoreError::DamagedDate { path } => vec![format!(
+                "Remove {}; kmimage then no longer knows the newest date it has seen of that repository.",
+                path.display()
+            )],
+            StoreError::Full { .. } => vec![
+                "Free some space; `kmimage cache gc` removes what no lock needs.".into(),
+                "Put the store on another file system: `--store DIR`, or KMIMAGE_STORE in the environment.".into(),
+            ],
+            StoreError::InUse { .. } => vec!["Wait until the other kmimage is done, then try again.".into()],
+            _ => Vec::new(),
+        }
+    }
+}
