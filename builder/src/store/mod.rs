@@ -83,7 +83,9 @@ mod tests {
     fn a_users_store() {
         let find = |variables: &[(&str, &'static str)]| {
             let variables = variables.to_vec();
-            Store::default_directory(move |name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsStr::new(*value)))
+            Store::default_directory(move |name| {
+                variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsStr::new(*value))
+            })
         };
         assert_eq!(find(&[("HOME", "/home/u")]), Some("/home/u/.cache/kmimage".into()));
         assert_eq!(find(&[("HOME", "/home/u"), ("XDG_CACHE_HOME", "/c")]), Some("/c/kmimage".into()));
