@@ -1,1 +1,5 @@
 //! tree -> root image -> boot image.
+
+pub mod initramfs;
+pub mod pe;
+pub mod uki;
