@@ -1,4 +1,5 @@
 //! packages -> tree: the image's root as a value.
 
 pub mod content;
+pub mod deb;
 pub mod tree;
