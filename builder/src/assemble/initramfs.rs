@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn listing(archive: &[u8]) -> Vec<String> {
-        let mut bytes = zstd::decode_all(archive).unwrap();
+        let bytes = zstd::decode_all(archive).unwrap();
         let mut rows = Vec::new();
         let mut rest = &mut bytes.as_slice();
         loop {

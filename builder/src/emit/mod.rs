@@ -1,1 +1,3 @@
 //! root image, boot image -> disk images and the other artefacts.
+
+pub mod esp;
