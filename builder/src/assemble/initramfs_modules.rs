@@ -78,7 +78,8 @@ impl Classified for ModulesError {
 /// The wanted modules and all that they depend on, each once, a module after those it needs.
 pub fn in_load_order(tree: &Tree, release: &str, wanted: &InitramfsModules) -> Result<Vec<Module>, ModulesError> {
     let directory = format!("/usr/lib/modules/{release}");
-    let dependencies = parse_dependencies(&read(tree, &format!("{directory}/modules.dep"))?);
+    let dependencies = read(tree, &format!("{directory}/modules.dep"))?;
+    let dependencies = parse_dependencies(&dependencies);
     let order = order(&dependencies, release, wanted, &|| {
         let builtin = read(tree, &format!("{directory}/modules.builtin"))?;
         Ok(builtin.lines().map(|line| module_name(line.trim())).collect())
