@@ -2,3 +2,6 @@
 //!
 //! No solver. The closure takes Depends and Pre-Depends over the highest version of each name, and where that leaves a choice it refuses
 //! and says which line of the profile would make it.
+
+pub mod dependency;
+pub mod packages;
