@@ -1,0 +1,24 @@
+//! Where things lie in an image, as far as both the builder and the init must know it.
+
+/// The init binary in the root file system; the builder puts it there with mode 0755.
+pub const INIT: &str = "/usr/lib/kmimage/init";
+
+/// What stage 1 runs after switching to the root: a link to [`INIT`] that the builder makes (`/sbin` is a link to `usr/sbin`).
+pub const SBIN_INIT: &str = "/usr/sbin/init";
+
+/// The init binary in the initramfs; the kernel starts it by this name.
+pub const INITRAMFS_INIT: &str = "/init";
+
+/// The initramfs' list of kernel modules: one absolute path per line, in the order to load them (a module after those it needs).
+/// Empty lines and lines that begin with `#` carry nothing.
+pub const INITRAMFS_MODULES: &str = "/modules.list";
+
+/// The image's identity, as os-release(5) defines it; [`crate::release`] reads and writes it.
+pub const OS_RELEASE: &str = "/usr/lib/os-release";
+
+/// The directories that the builder must make in the (read-only) root, empty, because init mounts on them.
+/// `etc`, `usr` and the links of a merged `/usr` are the packages' and the builder's own.
+pub const MOUNT_POINTS: [&str; 6] = ["/dev", "/proc", "/run", "/sys", "/tmp", "/var"];
+
+/// The device-mapper name of the verified root: `/dev/mapper/kmimage-root`.
+pub const ROOT_MAPPING: &str = "kmimage-root";
