@@ -23,3 +23,8 @@ pub mod show;
 pub mod store;
 pub mod toml_document;
 pub mod version;
+
+/// What tests build on; shared with the tests of the binary.
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;

@@ -1,0 +1,10 @@
+//! What tests build on: .deb files, signed repositories and an HTTP server, each with knobs for what can go wrong.
+//!
+//! Used by the unit tests of the crate (`crate::support`) and by the tests of the binary (`mod support;`).
+
+#![allow(dead_code, unreachable_pub, reason = "every user of this module uses another part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+pub mod deb;
+pub mod repository;
+pub mod server;
