@@ -194,7 +194,9 @@ fn answer(mut stream: &TcpStream, file: &Path, request: &Request, behaviour: Opt
             write!(stream, "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n")?;
             return Ok(true);
         }
-        Some(from) => format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{}\r\n", bytes.len() - 1, bytes.len()),
+        Some(from) => {
+            format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{}\r\n", bytes.len() - 1, bytes.len())
+        }
         None => "HTTP/1.1 200 OK\r\n".to_string(),
     };
     let body = &bytes[from.unwrap_or(0)..];
@@ -207,7 +209,9 @@ fn answer(mut stream: &TcpStream, file: &Path, request: &Request, behaviour: Opt
     stream.write_all(format!("{head}\r\n").as_bytes())?;
     match behaviour {
         Some(Behaviour::Truncate { after, .. }) => stream.write_all(&body[..after.min(body.len())]).map(|()| false),
-        Some(Behaviour::IgnoreRange { truncate_first: after @ 1.. }) => stream.write_all(&body[..after.min(body.len())]).map(|()| false),
+        Some(Behaviour::IgnoreRange { truncate_first: after @ 1.. }) => {
+            stream.write_all(&body[..after.min(body.len())]).map(|()| false)
+        }
         Some(Behaviour::Stall { after, .. }) => {
             stream.write_all(&body[..after.min(body.len())])?;
             // Longer than any client under test waits.
