@@ -3,3 +3,4 @@
 pub mod content;
 pub mod deb;
 pub mod tree;
+pub mod unpack;

@@ -59,7 +59,7 @@ fn read_tar(mut tar: TarReader<impl Read>) -> Result<Control, DebError> {
         let mut bytes = Vec::with_capacity(member.size as usize);
         tar.copy_data(|chunk| {
             bytes.extend_from_slice(chunk);
-            Ok(())
+            Ok::<_, DebError>(())
         })?;
         let twice = match script {
             Some(script) => control.scripts.insert(script, bytes).is_some(),

@@ -62,7 +62,7 @@ impl<R: Read> TarReader<R> {
     /// The next member; data of the one before that was not read is passed over. None after the end mark, behind which
     /// everything must be zero.
     pub fn next_member(&mut self) -> Result<Option<Member>, DebError> {
-        self.copy_data(|_| Ok(()))?;
+        self.copy_data(|_| Ok::<_, DebError>(()))?;
         let mut pax = Pax::default();
         let (mut long_name, mut long_link) = (None, None);
         loop {
@@ -111,7 +111,7 @@ impl<R: Read> TarReader<R> {
     }
 
     /// Hands the current member's data on, chunk by chunk, until `sink` fails or all is read.
-    pub fn copy_data(&mut self, mut sink: impl FnMut(&[u8]) -> Result<(), DebError>) -> Result<(), DebError> {
+    pub fn copy_data<E: From<DebError>>(&mut self, mut sink: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         while self.left > 0 {
             let want = self.buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
             let mut buffer = std::mem::take(&mut self.buffer);
@@ -123,14 +123,15 @@ impl<R: Read> TarReader<R> {
                     part: self.part,
                     member: String::from_utf8_lossy(&self.current).into_owned(),
                     fault: format!("its data ends {} bytes early", self.left),
-                });
+                }
+                .into());
             }
             self.left -= n as u64;
             sink(&self.buffer[..n])?;
         }
         let padding = std::mem::take(&mut self.padding) as usize;
         let mut block = [0; BLOCK];
-        self.fill(&mut block[..padding])
+        Ok(self.fill(&mut block[..padding])?)
     }
 
     fn extension(&mut self, offset: u64, size: u64) -> Result<Vec<u8>, DebError> {
@@ -200,7 +201,7 @@ pub fn members_of_bytes(tar: &[u8]) -> Result<Vec<(Member, Vec<u8>)>, DebError> 
         let mut data = Vec::new();
         reader.copy_data(|chunk| {
             data.extend_from_slice(chunk);
-            Ok(())
+            Ok::<_, DebError>(())
         })?;
         members.push((member, data));
     }

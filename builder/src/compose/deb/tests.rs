@@ -76,7 +76,7 @@ fn read_all(bytes: &[u8]) -> Result<(Control, Vec<(tar::Member, Vec<u8>)>), DebE
         let mut bytes = Vec::new();
         data.copy_data(|chunk| {
             bytes.extend_from_slice(chunk);
-            Ok(())
+            Ok::<_, DebError>(())
         })?;
         members.push((member, bytes));
     }
