@@ -234,7 +234,9 @@ fn worst(faults: Vec<OpenPgpError>) -> OpenPgpError {
     let mut unknown: Option<OpenPgpError> = None;
     for fault in faults {
         match (fault, &mut unknown) {
-            (OpenPgpError::UnknownKey { signers: more, .. }, Some(OpenPgpError::UnknownKey { signers, .. })) => signers.extend(more),
+            (OpenPgpError::UnknownKey { signers: more, .. }, Some(OpenPgpError::UnknownKey { signers, .. })) => {
+                signers.extend(more)
+            }
             (fault @ OpenPgpError::UnknownKey { .. }, _) => unknown = Some(fault),
             (fault, _) => return fault,
         }
@@ -304,11 +306,7 @@ mod tests {
             &trust(&key),
             format!("the signature of key {} does not fit the text: it was changed, or damaged on its way", key.fingerprint()),
         );
-        check(
-            &day_one,
-            &trust(&short),
-            format!("key {}, which signed it, expired on 2020-01-02T00:00:00Z", short.fingerprint()),
-        );
+        check(&day_one, &trust(&short), format!("key {}, which signed it, expired on 2020-01-02T00:00:00Z", short.fingerprint()));
         let cut = &signed.as_bytes()[..signed.len() - 60];
         assert!(verify(cut, &trust(&key), date).is_err());
         for end in (0..signed.len() - 30).step_by(7) {

@@ -37,7 +37,9 @@ pub enum ReleaseError {
         date: Timestamp,
     },
     /// Older than one that was seen.
-    #[error("it is of {date}, older than one of {newest} that {seen_by} has seen: someone replays an old state, or a mirror lags")]
+    #[error(
+        "it is of {date}, older than one of {newest} that {seen_by} has seen: someone replays an old state, or a mirror lags"
+    )]
     RolledBack {
         /// When it was made.
         date: Timestamp,
@@ -217,7 +219,9 @@ mod tests {
         let parsed = |text| parse_date(text).map(|date| date.to_string());
         assert_eq!(parsed("Sat, 01 Nov 2025  9:05:03 +0000").as_deref(), Some("2025-11-01T09:05:03Z"));
         assert_eq!(parsed("1 Nov 2025 09:05:03 GMT").as_deref(), Some("2025-11-01T09:05:03Z"));
-        for bad in ["", "Sat, 31 Feb 2025 09:05:03 UTC", "Sat, 01 Nov 2025 25:05:03 UTC", "Sat, 01 Nov 2025 09:05:03 CET", "2025-11-01"] {
+        for bad in
+            ["", "Sat, 31 Feb 2025 09:05:03 UTC", "Sat, 01 Nov 2025 25:05:03 UTC", "Sat, 01 Nov 2025 09:05:03 CET", "2025-11-01"]
+        {
             assert_eq!(parsed(bad), None, "{bad}");
         }
     }
