@@ -2,5 +2,6 @@
 
 pub mod content;
 pub mod deb;
+pub mod merge;
 pub mod tree;
 pub mod unpack;
