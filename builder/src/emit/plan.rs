@@ -13,10 +13,10 @@ use kmimage_contract::verity::RootHash;
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// The profile's slot size makes no layout.
-    #[error("image.slot_size makes no disk layout")]
+    #[error("image.slot-size makes no disk layout")]
     Layout(#[source] LayoutError),
     /// The root image is larger than its slot.
-    #[error("the root image has {root} bytes ({}), but image.slot_size is {slot} ({})", mebibytes(*.root), mebibytes(*.slot))]
+    #[error("the root image has {root} bytes ({}), but image.slot-size is {slot} ({})", mebibytes(*.root), mebibytes(*.slot))]
     RootTooLarge {
         /// Bytes of the squashfs.
         root: u64,
@@ -51,7 +51,7 @@ impl Classified for PlanError {
     fn hints(&self) -> Vec<String> {
         match self {
             PlanError::RootTooLarge { root, .. } => vec![format!(
-                "Set image.slot_size in the profile to {} or more (twice the root leaves room for upgrades), or drop files.",
+                "Set image.slot-size in the profile to {} or more (twice the root leaves room for upgrades), or drop files.",
                 mebibytes(recommended_slot_size(*root))
             )],
             _ => Vec::new(),
@@ -134,7 +134,7 @@ impl DiskPlan {
         let recommended = recommended_slot_size(self.root_len);
         (slot < recommended).then(|| {
             format!(
-                "the root image fills {} of image.slot_size = {}: an upgrade that grows may not fit; {} would leave room",
+                "the root image fills {} of image.slot-size = {}: an upgrade that grows may not fit; {} would leave room",
                 mebibytes(self.root_len),
                 mebibytes(slot),
                 mebibytes(recommended)

@@ -25,11 +25,11 @@ fn inputs(root_len: u64) -> Inputs {
 #[test]
 fn a_root_that_does_not_fit_its_slot_is_refused() {
     let error = plan(inputs(64 * MIB + 1)).unwrap_err();
-    assert_eq!(error.to_string(), "the root image has 67108865 bytes (65MiB), but image.slot_size is 67108864 (64MiB)");
+    assert_eq!(error.to_string(), "the root image has 67108865 bytes (65MiB), but image.slot-size is 67108864 (64MiB)");
     assert_eq!(error.kind(), Kind::Policy);
     assert_eq!(
         error.hints(),
-        ["Set image.slot_size in the profile to 129MiB or more (twice the root leaves room for upgrades), or drop files."]
+        ["Set image.slot-size in the profile to 129MiB or more (twice the root leaves room for upgrades), or drop files."]
     );
     assert!(plan(inputs(64 * MIB)).is_ok());
 }
@@ -39,7 +39,7 @@ fn a_tight_slot_is_told() {
     assert_eq!(plan(inputs(32 * MIB)).unwrap().tight_slot(), None);
     assert_eq!(
         plan(inputs(33 * MIB)).unwrap().tight_slot().unwrap(),
-        "the root image fills 33MiB of image.slot_size = 64MiB: an upgrade that grows may not fit; 66MiB would leave room"
+        "the root image fills 33MiB of image.slot-size = 64MiB: an upgrade that grows may not fit; 66MiB would leave room"
     );
 }
 
