@@ -72,7 +72,7 @@ fn attempt(repositories: &[RepositoryPackages<'_>], request: &Request, held: &He
     walk.check_exclusions()?;
     let kernel = walk.kernel()?;
     let boot = request.boot.iter().map(|name| {
-        let offer = walk.wanted(name, "[boot] packages")?;
+        let offer = walk.wanted(name, "`packages` below `[boot]`")?;
         Ok((name.clone(), Selected { package: locked(offer), because: None }))
     });
     Ok(Closure {
@@ -135,7 +135,7 @@ impl<'a: 'p, 'p> Walk<'a, 'p> {
     }
 
     fn run(&mut self) -> Result<(), ResolveError> {
-        let kernel = self.request.kernel.iter().map(|name| (name, "[kernel] package"));
+        let kernel = self.request.kernel.iter().map(|name| (name, "`package` below `[kernel]`"));
         let packages = self.request.packages.iter().map(|name| (name, "`packages`"));
         for (name, key) in packages.chain(kernel) {
             if self.request.absent.contains_key(name) {
@@ -477,3 +477,6 @@ fn locked(offer: Offer<'_, '_>) -> LockedPackage {
         scripts: BTreeMap::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;
