@@ -1,6 +1,9 @@
 //! tree -> root image -> boot image.
 
+pub mod block_cache;
 pub mod initramfs;
 pub mod initramfs_modules;
 pub mod pe;
+pub mod squashfs;
 pub mod uki;
+pub mod verity;

@@ -1,1 +1,0 @@
-//! What maintainer scripts would have done, as steps in Rust.
