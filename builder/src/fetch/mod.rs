@@ -10,8 +10,10 @@
 
 pub mod apt_conf;
 pub mod index;
+pub mod openpgp;
 pub mod options;
 pub mod packages;
+pub mod release;
 
 pub use index::{IndexText, RepositoryIndex};
 pub use options::{Host, Options, Place};

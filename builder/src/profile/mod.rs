@@ -3,13 +3,28 @@
 //! raw TOML as written -> merged with what it extends -> [`Profile`], valid by construction. Nothing here reads a repository or
 //! knows what a package holds: whether a named package, path or module exists is for the stages that see them.
 
+mod embedded;
+mod error;
 mod glob;
 mod library;
+mod load;
+mod merge;
 mod model;
+mod overlay_manifest;
+mod raw;
+mod repository;
+mod validate;
+mod values;
 
+pub use error::ProfileError;
 pub use glob::{BadGlob, PathGlob};
-pub use library::{EmbeddedFile, OverlayPlace};
+pub use library::{EmbeddedFile, Library, Listing, OverlayPlace, embedded_keyrings};
+pub use load::load;
 pub use model::{
-    Choices, Drop, Exception, Image, InitramfsModules, Kernel, Keyring, Layout, Location, Mode, ModuleFamilies, ModuleSelection,
+    Choices, Drop, Exception, Image, InitramfsModules, Kernel, Keyring, Layout, Location, Mode, ModuleDrop, ModuleSelection,
     Move, Overlay, Profile, Repository, Rule, ScriptAnswer, ScriptKind, Source, SourceFile, Trust,
 };
+pub use overlay_manifest::{OverlayFile, OverlayManifest};
+
+#[cfg(test)]
+mod tests;

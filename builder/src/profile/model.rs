@@ -4,9 +4,9 @@ use super::glob::PathGlob;
 use super::library::OverlayPlace;
 use crate::hash::Sha256Digest;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A role profile, merged with all that it extends, every value checked.
@@ -55,7 +55,7 @@ impl Profile {
     /// SHA-256 over the whole value (not over the files it came from, nor over the overlays' content): two profiles with the same
     /// digest ask for the same image.
     pub fn digest(&self) -> Sha256Digest {
-        // The value holds only strings, numbers, lists and string-keyed maps; such a value always has a JSON form.
+        // The value holds only strings, numbers, lists and string-keyed maps (paths as numbers): such a value always has a JSON form.
         Sha256Digest::of(serde_json::to_string(self).unwrap_or_default().as_bytes())
     }
 }
@@ -105,7 +105,11 @@ pub enum Source {
         trust: Trust,
     },
     /// A local directory of .deb files, scanned without an index.
-    Directory(PathBuf),
+    Directory(#[serde(serialize_with = "path_bytes")] PathBuf),
+}
+
+fn path_bytes<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(path.as_os_str().as_encoded_bytes())
 }
 
 /// The addresses of a repository.
@@ -194,17 +198,17 @@ pub struct Kernel {
 /// Which modules of the kernel package stay in the root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModuleSelection {
-    /// Families that go.
-    pub drop: Vec<ModuleFamilies>,
+    /// Directories and modules that go.
+    pub drop: Vec<ModuleDrop>,
     /// Patterns over module paths relative to `/usr/lib/modules/RELEASE` (`kernel/drivers/hid/hid.ko.xz`); they win over `drop`.
     pub keep: Vec<PathGlob>,
 }
 
-/// Module directories dropped for one reason.
+/// Modules that go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ModuleFamilies {
-    /// Directories relative to `/usr/lib/modules/RELEASE`, such as `kernel/sound`; everything below goes.
-    pub directories: Vec<String>,
+pub struct ModuleDrop {
+    /// Relative to `/usr/lib/modules/RELEASE`: a directory such as `kernel/sound`, or a module without `.ko` and what follows.
+    pub path: String,
     /// Why.
     pub reason: String,
 }
@@ -212,7 +216,7 @@ pub struct ModuleFamilies {
 impl ModuleSelection {
     /// True if the module at `path`, relative to `/usr/lib/modules/RELEASE`, stays.
     pub fn keeps(&self, path: &str) -> bool {
-        let dropped = || self.drop.iter().flat_map(|families| &families.directories).any(|directory| is_below(path, directory));
+        let dropped = || self.drop.iter().any(|drop| is_below(path, &drop.path) || module_is(path, &drop.path));
         self.keep.iter().any(|glob| glob.matches(path)) || !dropped()
     }
 }
@@ -233,6 +237,10 @@ impl InitramfsModules {
         let name = name.split(".ko").next().unwrap_or(name).replace('-', "_");
         self.modules.contains(&name) || self.directories.iter().any(|directory| is_below(path, directory))
     }
+}
+
+fn module_is(path: &str, module: &str) -> bool {
+    path.strip_prefix(module).is_some_and(|rest| rest.starts_with(".ko"))
 }
 
 fn is_below(path: &str, directory: &str) -> bool {
@@ -303,6 +311,22 @@ pub enum Rule {
     MissingInterpreter,
 }
 
+impl Rule {
+    /// Its name in profiles and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::Shell => "shell",
+            Rule::Interpreter => "interpreter",
+            Rule::PackageManager => "package-manager",
+            Rule::SetUid => "set-uid",
+            Rule::WorldWritable => "world-writable",
+            Rule::DanglingLink => "dangling-link",
+            Rule::MissingLibrary => "missing-library",
+            Rule::MissingInterpreter => "missing-interpreter",
+        }
+    }
+}
+
 /// A maintainer script of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -319,6 +343,20 @@ pub enum ScriptKind {
     Config,
     /// Declared triggers (no script, but an effect).
     Triggers,
+}
+
+impl ScriptKind {
+    /// Its name in a package's control archive, in profiles and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            ScriptKind::Preinst => "preinst",
+            ScriptKind::Postinst => "postinst",
+            ScriptKind::Prerm => "prerm",
+            ScriptKind::Postrm => "postrm",
+            ScriptKind::Config => "config",
+            ScriptKind::Triggers => "triggers",
+        }
+    }
 }
 
 /// The profile's answer to a maintainer script whose effects no derive step covers.

@@ -3,5 +3,14 @@
 //! No solver. The closure takes Depends and Pre-Depends over the highest version of each name, and where that leaves a choice it refuses
 //! and says which line of the profile would make it.
 
+pub mod closure;
 pub mod dependency;
+pub mod error;
+mod offers;
 pub mod packages;
+mod request;
+
+pub use closure::{Closure, Selected, closure};
+pub use error::ResolveError;
+pub use offers::{Held, RepositoryPackages};
+pub use request::{Request, origins};

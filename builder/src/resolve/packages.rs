@@ -28,8 +28,8 @@ pub struct Package<'a> {
     pub homepage: &'a str,
     /// The relation fields as written, empty where there are none.
     pub relations: Relations<'a>,
-    /// Where the .deb is; only an index knows.
-    pub file: Option<PackageFile<'a>>,
+    /// Where the .deb is.
+    pub file: PackageFile<'a>,
 }
 
 /// Relation fields as written (see `dependency`).
@@ -128,20 +128,19 @@ pub fn parse(text: &str) -> Result<Vec<Package<'_>>, PackagesError> {
     deb822::paragraphs(text, Comments::Refused)
         .map(|paragraph| {
             let paragraph = paragraph?;
-            let mut package = record(&paragraph)?;
-            package.file = Some(file(&paragraph, package.name)?);
-            Ok(package)
+            let file = file(&paragraph, paragraph.get("Package").unwrap_or_default())?;
+            record(&paragraph, file)
         })
         .collect()
 }
 
-/// The record of a package's own `control` file; [`Package::file`] is `None`.
-pub fn parse_control(text: &str) -> Result<Package<'_>, PackagesError> {
-    record(&deb822::single(text, Comments::Refused)?.ok_or(PackagesError::NotOne)?)
+/// The record of a package's own `control` file, which does not know where the .deb is.
+pub fn parse_control<'a>(text: &'a str, file: PackageFile<'a>) -> Result<Package<'a>, PackagesError> {
+    record(&deb822::single(text, Comments::Refused)?.ok_or(PackagesError::NotOne)?, file)
 }
 
 /// Everything but the file, in one pass over the fields.
-fn record<'a>(paragraph: &Paragraph<'a>) -> Result<Package<'a>, PackagesError> {
+fn record<'a>(paragraph: &Paragraph<'a>, file: PackageFile<'a>) -> Result<Package<'a>, PackagesError> {
     let mut relations = Relations::default();
     let (mut name, mut version, mut architecture, mut source) = (None, None, None, None);
     let (mut section, mut description, mut homepage, mut multi_arch, mut essential) = ("", "", "", None, false);
@@ -211,7 +210,7 @@ fn record<'a>(paragraph: &Paragraph<'a>) -> Result<Package<'a>, PackagesError> {
         description,
         homepage,
         relations,
-        file: None,
+        file,
     })
 }
 
@@ -285,10 +284,9 @@ mod tests {
         assert_eq!((package.section, package.homepage), ("admin", "http://e2fsprogs.sourceforge.net"));
         assert_eq!(package.relations.depends, "logsave");
         assert_eq!(package.relations.pre_depends, "libblkid1 (>= 2.36), libc6 (>= 2.38)");
-        let file = package.file.unwrap();
+        let file = package.file;
         assert_eq!((file.path, file.size), ("pool/main/e/e2fsprogs/e2fsprogs_1.47.2-3+b12_amd64.deb", 591_288));
-        let control = parse_control(RECORD).unwrap();
-        assert_eq!(control, Package { file: None, ..package.clone() });
+        assert_eq!(&parse_control(RECORD, file).unwrap(), package);
     }
 
     #[test]
@@ -333,6 +331,7 @@ mod tests {
         ] {
             assert_eq!(changed(from, to), expect);
         }
-        assert_eq!(parse_control("").unwrap_err(), PackagesError::NotOne);
+        let file = parse(RECORD).unwrap()[0].file;
+        assert_eq!(parse_control("", file).unwrap_err().to_string(), "a control file is one paragraph, neither none nor several");
     }
 }

@@ -4,6 +4,8 @@
 //! says where in the pack each file lies and what it hashes to. Both are keyed by the .deb's SHA-256. Nothing is judged here: what
 //! a package may not bring is `merge`'s business, so that a refusal does not depend on whether the package was unpacked before.
 
+#[cfg(test)]
+pub(crate) mod example;
 mod index;
 
 use super::content::Content;

@@ -1,0 +1,372 @@
+//! The output folder as a set: built beside its place, swapped in by one rename, so that two versions never mix.
+//!
+//! The folder that a user names must be new, empty, or hold only what its own SHA256SUMS names; anything else is refused and left
+//! untouched. A build works in a sibling folder (`.NAME.kmimage-NUMBER`) that it holds a lock on; what a killed build left behind
+//! has no lock any more and is removed by the next one.
+
+use super::sparse;
+use crate::failure::{Classified, Kind, io_kind};
+use crate::hash::Sha256Digest;
+use kmimage_contract::manifest::Artefact;
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::io::Errno;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The list of the set's files with their SHA-256, in the format of `sha256sum`.
+pub const SHA256SUMS: &str = "SHA256SUMS";
+
+/// Why an output folder is not written.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactsError {
+    /// The user's folder holds something that is not ours.
+    #[error("{} holds {name}, which its SHA256SUMS does not name; nothing was changed", .directory.display())]
+    Foreign {
+        /// The folder.
+        directory: PathBuf,
+        /// The first file, by name, that is not ours.
+        name: String,
+    },
+    /// Something is at the place that is no folder.
+    #[error("{} is not a folder; nothing was changed", .0.display())]
+    NotADirectory(PathBuf),
+    /// The path has no last component (`/`, `..`).
+    #[error("{} can't be an output folder", .0.display())]
+    NoName(PathBuf),
+    /// A version that can't be in a file name.
+    #[error(
+        "`{0}` can't be an image version: only letters, digits and . _ + ~ - are allowed, and it begins with a letter or digit"
+    )]
+    Version(String),
+    /// A step failed.
+    #[error("can't {step} {}", .path.display())]
+    Io {
+        /// What was tried ("create").
+        step: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+}
+
+impl Classified for ArtifactsError {
+    fn kind(&self) -> Kind {
+        match self {
+            ArtifactsError::Foreign { .. } | ArtifactsError::NotADirectory(_) | ArtifactsError::NoName(_) => Kind::Usage,
+            ArtifactsError::Version(_) => Kind::Usage,
+            ArtifactsError::Io { source, .. } => io_kind(source),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            ArtifactsError::Foreign { .. } | ArtifactsError::NotADirectory(_) => {
+                vec!["Name another folder with --output, or move what is there away.".to_owned()]
+            }
+            ArtifactsError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                vec!["Free some space, or name a folder on another disk with --output.".to_owned()]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn at<T>(step: &'static str, path: &Path, result: io::Result<T>) -> Result<T, ArtifactsError> {
+    result.map_err(|source| ArtifactsError::Io { step, path: path.to_owned(), source })
+}
+
+/// How the files of one image are called: `kmimage-<profile>-<version>-amd64` and an ending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    stem: String,
+}
+
+impl Names {
+    /// The names for a profile and an image version; the profile's name was checked when it was read.
+    pub fn new(profile: &str, version: &str) -> Result<Self, ArtifactsError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
+        if version.is_empty()
+            || version.len() > 100
+            || !version.chars().all(allowed)
+            || !version.starts_with(|c: char| c.is_ascii_alphanumeric())
+        {
+            return Err(ArtifactsError::Version(version.to_owned()));
+        }
+        Ok(Self { stem: format!("kmimage-{profile}-{version}-amd64") })
+    }
+
+    /// The raw disk image.
+    pub fn raw(&self) -> String {
+        format!("{}.raw", self.stem)
+    }
+
+    /// The qcow2 disk image.
+    pub fn qcow2(&self) -> String {
+        format!("{}.qcow2", self.stem)
+    }
+
+    /// The squashfs.
+    pub fn root(&self) -> String {
+        format!("{}.root.squashfs", self.stem)
+    }
+
+    /// The unified kernel image.
+    pub fn uki(&self) -> String {
+        format!("{}.efi", self.stem)
+    }
+
+    /// The image manifest.
+    pub fn manifest(&self) -> String {
+        format!("{}.json", self.stem)
+    }
+
+    /// The list of all paths.
+    pub fn files(&self) -> String {
+        format!("{}.files.tsv", self.stem)
+    }
+
+    /// The bill of materials.
+    pub fn spdx(&self) -> String {
+        format!("{}.spdx.json", self.stem)
+    }
+}
+
+/// A set of artefacts in the making. Dropped without [`Staging::publish`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct Staging {
+    destination: PathBuf,
+    directory: PathBuf,
+    _lock: File,
+    published: bool,
+}
+
+impl Staging {
+    /// Checks the user's folder, removes what killed builds left beside it, and makes a folder to build in.
+    pub fn begin(output: &Path) -> Result<Self, ArtifactsError> {
+        let destination = settle(output)?;
+        check_ours(&destination)?;
+        let (parent, prefix) = parent_and_prefix(&destination)?;
+        at("create", parent, fs_err::create_dir_all(parent))?;
+        remove_leftovers(parent, &prefix)?;
+        for number in 0.. {
+            let directory = parent.join(format!("{prefix}{number}"));
+            match fs_err::create_dir(&directory) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                result => at("create", &directory, result)?,
+            }
+            // Another build that cleans up may have taken it for a leftover before the lock was on.
+            if let Ok(lock) = File::open(&directory)
+                && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+                && same_directory(&lock, &directory)
+            {
+                return Ok(Self { destination, directory, _lock: lock, published: false });
+            }
+        }
+        Err(ArtifactsError::NoName(destination))
+    }
+
+    /// The folder to build in; everything in it becomes the set.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where a file of the set is while it is built.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Creates a file of the set, to write and to read again.
+    pub fn create(&self, name: &str) -> Result<File, ArtifactsError> {
+        let path = self.path(name);
+        at("create", &path, File::options().read(true).write(true).create_new(true).open(&path))
+    }
+
+    /// Writes a small file of the set.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ArtifactsError> {
+        at("write", &self.path(name), self.create(name)?.write_all(bytes))
+    }
+
+    /// Sizes and SHA-256 of files of the set, at most `jobs` read at a time.
+    pub fn digests(&self, names: &[String], jobs: usize) -> Result<BTreeMap<String, Artefact>, ArtifactsError> {
+        let digest = |name: &String| {
+            let path = self.path(name);
+            let file = at("open", &path, File::open(&path))?;
+            let size = at("read", &path, file.metadata())?.len();
+            let sha256 = at("read", &path, sparse::sha256(&file))?.to_string();
+            Ok((name.clone(), Artefact { size, sha256 }))
+        };
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            while let Some(name) = names.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                done.push(digest(name)?);
+            }
+            Ok(done)
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..jobs.clamp(1, names.len().max(1))).map(|_| scope.spawn(work)).collect();
+            let mut digests = BTreeMap::new();
+            for worker in workers {
+                match worker.join() {
+                    Ok(result) => digests.extend(result?),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            Ok(digests)
+        })
+    }
+
+    /// Writes SHA256SUMS, flushes everything to the disk and puts the set in its place; the folder that was there is removed.
+    /// `artefacts` must name every file of the set.
+    pub fn publish(mut self, artefacts: &BTreeMap<String, Artefact>) -> Result<PathBuf, ArtifactsError> {
+        self.write(SHA256SUMS, sums(artefacts).as_bytes())?;
+        for name in artefacts.keys().map(String::as_str).chain([SHA256SUMS]) {
+            let path = self.path(name);
+            at("flush", &path, File::open(&path).and_then(|file| file.sync_all()))?;
+        }
+        at("flush", &self.directory, File::open(&self.directory).and_then(|file| file.sync_all()))?;
+
+        // The user may have put something there meanwhile.
+        check_ours(&self.destination)?;
+        let swap = renameat_with(CWD, &self.directory, CWD, &self.destination, RenameFlags::EXCHANGE);
+        let old = match swap {
+            Ok(()) => Some(&self.directory),
+            Err(Errno::NOENT) => {
+                let place = renameat_with(CWD, &self.directory, CWD, &self.destination, RenameFlags::NOREPLACE);
+                at("create", &self.destination, place.map_err(io::Error::from))?;
+                None
+            }
+            Err(error) => return at("replace", &self.destination, Err(error.into())),
+        };
+        self.published = true;
+        let parent = self.destination.parent().unwrap_or(Path::new("."));
+        at("flush", parent, File::open(parent).and_then(|file| file.sync_all()))?;
+        if let Some(old) = old {
+            // Removed by name, not as a tree: only what is ours goes.
+            let names = owned_names(old)?;
+            for name in &names {
+                let path = old.join(name);
+                match fs_err::remove_file(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    result => at("remove", &path, result)?,
+                }
+            }
+            at("remove", old, fs_err::remove_dir(old))?;
+        }
+        Ok(self.destination.clone())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if !self.published {
+            // Nothing can be said here; the next build removes what stays.
+            let _ = fs_err::remove_dir_all(&self.directory);
+        }
+    }
+}
+
+/// The absolute place of the output folder; a symbolic link to a folder is followed, so that it stays a link.
+fn settle(output: &Path) -> Result<PathBuf, ArtifactsError> {
+    match fs_err::canonicalize(output) {
+        Ok(path) => Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if output.file_name().is_none() || fs_err::symlink_metadata(output).is_ok() {
+                return Err(ArtifactsError::NotADirectory(output.to_owned()));
+            }
+            at("find", output, std::path::absolute(output))
+        }
+        Err(error) => at("find", output, Err(error)),
+    }
+}
+
+fn parent_and_prefix(destination: &Path) -> Result<(&Path, String), ArtifactsError> {
+    match (destination.parent(), destination.file_name()) {
+        (Some(parent), Some(name)) => Ok((parent, format!(".{}.kmimage-", name.to_string_lossy()))),
+        _ => Err(ArtifactsError::NoName(destination.to_owned())),
+    }
+}
+
+/// The names that a folder's SHA256SUMS holds, and itself; none if there is no such file.
+fn owned_names(directory: &Path) -> Result<BTreeSet<String>, ArtifactsError> {
+    let path = directory.join(SHA256SUMS);
+    match fs_err::read(&path) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let names = text.lines().filter_map(|line| line.split_once("  ")).map(|(_, name)| name.to_owned());
+            // A name with a slash is none of ours: we write into the folder itself.
+            Ok(names.filter(|name| !name.contains('/')).chain([SHA256SUMS.to_owned()]).collect())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+        Err(error) => at("read", &path, Err(error)),
+    }
+}
+
+/// Refuses a folder that holds anything but a set of artefacts; one that does not exist is fine.
+fn check_ours(directory: &Path) -> Result<(), ArtifactsError> {
+    let entries = match fs_err::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(ArtifactsError::NotADirectory(directory.to_owned()));
+        }
+        Err(error) => return at("read", directory, Err(error)),
+    };
+    let owned = owned_names(directory)?;
+    let mut foreign = BTreeSet::new();
+    for entry in entries {
+        let entry = at("read", directory, entry)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_file = at("read", &entry.path(), entry.file_type())?.is_file();
+        if !owned.contains(&name) || !is_file {
+            foreign.insert(name);
+        }
+    }
+    match foreign.pop_first() {
+        None => Ok(()),
+        Some(name) => Err(ArtifactsError::Foreign { directory: directory.to_owned(), name }),
+    }
+}
+
+/// Removes sibling folders of builds that are no more; a folder whose lock is held belongs to a build at work.
+fn remove_leftovers(parent: &Path, prefix: &str) -> Result<(), ArtifactsError> {
+    for entry in at("read", parent, fs_err::read_dir(parent))? {
+        let entry = at("read", parent, entry)?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(prefix));
+        if number.is_none_or(|number| number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit())) {
+            continue;
+        }
+        let path = entry.path();
+        let Ok(lock) = File::open(&path) else { continue };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && same_directory(&lock, &path) {
+            at("remove", &path, fs_err::remove_dir_all(&path))?;
+        }
+    }
+    Ok(())
+}
+
+fn same_directory(open: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (open.metadata(), fs_err::symlink_metadata(path)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+/// SHA256SUMS: a line for each file, in the order of the names.
+fn sums(artefacts: &BTreeMap<String, Artefact>) -> String {
+    artefacts.iter().map(|(name, artefact)| format!("{}  {name}\n", artefact.sha256)).collect()
+}
+
+/// The SHA-256 of small bytes as an artefact of the set.
+pub fn artefact_of(bytes: &[u8]) -> Artefact {
+    Artefact { size: bytes.len() as u64, sha256: Sha256Digest::of(bytes).to_string() }
+}
+
+#[cfg(test)]
+#[path = "artifacts_tests.rs"]
+mod tests;

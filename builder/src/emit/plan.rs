@@ -1,0 +1,148 @@
+//! The disk as a value: every offset, size and UUID, the partition tables' bytes and the layout of the EFI system partition.
+//!
+//! Pure, and the writer is left no choice. Everything follows from the root hash and the sizes; nothing is random.
+
+use super::esp::boot_files::EspFile;
+use super::esp::fat32::{self, Extent, FatError, FileAt, Volume};
+use crate::failure::{Classified, Kind};
+use kmimage_contract::disk_layout::{DiskLayout, LayoutError, Role, Slot};
+use kmimage_contract::gpt;
+use kmimage_contract::verity::RootHash;
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The profile's slot size makes no layout.
+    #[error("image.slot-size makes no disk layout")]
+    Layout(#[source] LayoutError),
+    /// The root image is larger than its slot.
+    #[error("the root image has {root} bytes ({}), but image.slot-size is {slot} ({})", mebibytes(*.root), mebibytes(*.slot))]
+    RootTooLarge {
+        /// Bytes of the squashfs.
+        root: u64,
+        /// Bytes of the slot.
+        slot: u64,
+    },
+    /// The hash tree is larger than its partition; a slot that the root fits has room for its tree.
+    #[error("the hash tree has {tree} bytes, but its partition has {partition}")]
+    TreeTooLarge {
+        /// Bytes of the tree.
+        tree: u64,
+        /// Bytes of the partition.
+        partition: u64,
+    },
+    /// The partition table can't describe the layout.
+    #[error("the partition table can't describe the disk")]
+    Gpt(#[source] gpt::Fault),
+    /// The EFI system partition can't hold its files.
+    #[error("can't lay the EFI system partition out")]
+    Esp(#[source] FatError),
+}
+
+impl Classified for PlanError {
+    fn kind(&self) -> Kind {
+        match self {
+            PlanError::Layout(_) => Kind::Profile,
+            PlanError::RootTooLarge { .. } | PlanError::Esp(_) => Kind::Policy,
+            PlanError::TreeTooLarge { .. } | PlanError::Gpt(_) => Kind::Internal,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            PlanError::RootTooLarge { root, .. } => vec![format!(
+                "Set image.slot-size in the profile to {} or more (twice the root leaves room for upgrades), or drop files.",
+                mebibytes(recommended_slot_size(*root))
+            )],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{}MiB", bytes.div_ceil(1 << 20))
+}
+
+/// The least slot size that leaves a root room to grow: twice its size, in whole mebibytes.
+pub fn recommended_slot_size(root_len: u64) -> u64 {
+    (2 * root_len).next_multiple_of(1 << 20)
+}
+
+/// What a disk is planned from.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// The root's verity hash.
+    pub root_hash: RootHash,
+    /// Bytes of the squashfs.
+    pub root_len: u64,
+    /// Bytes of the hash tree with its superblock.
+    pub hash_tree_len: u64,
+    /// Bytes of a slot, from the profile.
+    pub slot_size: u64,
+    /// The time of the files on the EFI system partition, in seconds since 1970.
+    pub epoch: i64,
+    /// The files of the EFI system partition.
+    pub esp_files: Vec<EspFile>,
+}
+
+/// A disk image, planned completely.
+#[derive(Debug, Clone)]
+pub struct DiskPlan {
+    /// Partitions with their places and UUIDs.
+    pub layout: DiskLayout,
+    /// Both copies of the partition table.
+    pub gpt: gpt::Encoded,
+    /// The EFI system partition, relative to its start.
+    pub esp: Vec<Extent>,
+    /// The files that `esp` names by index.
+    pub esp_files: Vec<EspFile>,
+    /// Bytes of the squashfs.
+    pub root_len: u64,
+    /// Bytes of the hash tree.
+    pub hash_tree_len: u64,
+}
+
+/// Plans the disk.
+pub fn plan(inputs: Inputs) -> Result<DiskPlan, PlanError> {
+    let Inputs { root_hash, root_len, hash_tree_len, slot_size, epoch, esp_files } = inputs;
+    let layout = DiskLayout::factory(slot_size, &root_hash).map_err(PlanError::Layout)?;
+    if root_len > slot_size {
+        return Err(PlanError::RootTooLarge { root: root_len, slot: slot_size });
+    }
+    let tree_partition = layout.partition(Role::RootVerity(Slot::A)).map_or(0, |partition| partition.size);
+    if hash_tree_len > tree_partition {
+        return Err(PlanError::TreeTooLarge { tree: hash_tree_len, partition: tree_partition });
+    }
+    let gpt = layout.gpt(gpt::SectorSize::B512).encode().map_err(PlanError::Gpt)?;
+    let esp = match layout.partition(Role::Esp) {
+        None => Vec::new(),
+        Some(partition) => {
+            let (serial, _, _, _) = partition.uuid.as_fields();
+            let volume = Volume { size: partition.size, disk_offset: partition.offset, serial, label: "KMIMAGE-ESP", epoch };
+            let list: Vec<FileAt<'_>> =
+                esp_files.iter().map(|file| FileAt { path: &file.path, len: file.bytes.len() as u64 }).collect();
+            fat32::lay_out(&volume, &list).map_err(PlanError::Esp)?
+        }
+    };
+    Ok(DiskPlan { layout, gpt, esp, esp_files, root_len, hash_tree_len })
+}
+
+impl DiskPlan {
+    /// A warning for the operator if the slot is smaller than twice the root.
+    pub fn tight_slot(&self) -> Option<String> {
+        let slot = self.layout.partition(Role::Root(Slot::A))?.size;
+        let recommended = recommended_slot_size(self.root_len);
+        (slot < recommended).then(|| {
+            format!(
+                "the root image fills {} of image.slot-size = {}: an upgrade that grows may not fit; {} would leave room",
+                mebibytes(self.root_len),
+                mebibytes(slot),
+                mebibytes(recommended)
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,203 @@
+//! The small grammars of a profile's values: names, sizes, modes, paths. Pure; an error is a sentence that begins with the value.
+
+use super::glob::PathGlob;
+use crate::compose::tree::TreePath;
+
+/// A profile's, overlay's, role's or repository's name: also a file name and a word of a command line.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if text.is_empty() || text.len() > 64 || text.starts_with('-') || !text.bytes().all(fits) {
+        return Err(format!("`{text}` is no name: lower-case letters, digits and `-`, 64 at most"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A Debian package name (Debian Policy 5.6.7).
+pub(super) fn package(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+    if text.len() < 2 || !text.bytes().all(fits) || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Err(format!(
+            "`{text}` is no package name: two or more of a-z, 0-9, `+`, `-` and `.`, no version, no architecture"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// One line that says something: a reason, a description.
+pub(super) fn sentence(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("this must say something".to_owned());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("this must be one line".to_owned());
+    }
+    Ok(text.trim().to_owned())
+}
+
+/// An absolute, normal path of the image, other than `/`.
+pub(super) fn path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err(format!("`{text}` is no absolute path"));
+    }
+    match TreePath::new(text) {
+        Err(error) => Err(format!("`{text}`: {error}")),
+        Ok(path) if path.is_root() => Err(format!("`{text}` is the root itself")),
+        Ok(path) if path.as_bytes() != text.as_bytes() => Err(format!("`{text}` is not in its normal form, `{path}`")),
+        Ok(_) => Ok(text.to_owned()),
+    }
+}
+
+/// A pattern over the image's paths.
+pub(super) fn path_glob(text: &str) -> Result<PathGlob, String> {
+    if !text.starts_with('/') {
+        return Err(format!("`{text}` is no absolute path"));
+    }
+    let normal = !text.ends_with('/') && text.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."));
+    if !normal {
+        return Err(format!("`{text}` can match nothing: no path ends with `/` or has an empty, `.` or `..` component"));
+    }
+    PathGlob::new(text).map_err(|error| error.to_string())
+}
+
+/// A pattern over module paths.
+pub(super) fn module_glob(text: &str) -> Result<PathGlob, String> {
+    if !text.starts_with("kernel/") {
+        return Err(format!("`{text}` can match nothing: module paths begin with `kernel/`"));
+    }
+    PathGlob::new(text).map_err(|error| error.to_string())
+}
+
+/// A directory of modules, such as `kernel/sound`, or a module without `.ko`.
+pub(super) fn module_path(text: &str) -> Result<String, String> {
+    let parts_fit = text
+        .split('/')
+        .all(|part| !matches!(part, "" | "." | "..") && !part.contains(['*', '?', '[', '{']) && !part.contains(".ko"));
+    if !text.starts_with("kernel/") || !parts_fit {
+        return Err(format!(
+            "`{text}` is no directory such as `kernel/sound` and no module without its `.ko`; patterns belong in `keep`"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// A module's name, with `_` for `-`.
+pub(super) fn module(text: &str) -> Result<String, String> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        return Err(format!("`{text}` is no module name: letters, digits, `-` and `_`, without `.ko`"));
+    }
+    Ok(text.replace('-', "_"))
+}
+
+/// A word of the kernel command line that is the profile's to give.
+pub(super) fn cmdline_word(text: &str) -> Result<String, String> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains('"') {
+        return Err(format!("`{}` is not one word of a command line: visible ASCII without quotes", text.escape_default()));
+    }
+    let key = text.split('=').next().unwrap_or_default();
+    if matches!(key, "roothash" | "root" | "rdinit" | "init") || key.starts_with("systemd.verity") {
+        return Err(format!("`{key}` is kmimage's to say"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Permission bits: three or four octal digits.
+pub(super) fn mode(text: &str) -> Result<u16, String> {
+    let octal = text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    match u16::from_str_radix(text, 8) {
+        Ok(mode) if octal && (3..=4).contains(&text.len()) => Ok(mode),
+        _ => Err(format!("`{text}` is no mode: three or four octal digits, such as \"0755\"")),
+    }
+}
+
+/// A size: a number with KiB, MiB or GiB.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let bad = || format!("`{text}` is no size: a whole number and KiB, MiB or GiB, such as \"512 MiB\"");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).ok_or_else(bad)?;
+    let shift = match unit.trim_start() {
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err(bad()),
+    };
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    number.checked_mul(1 << shift).filter(|size| (1..=1 << 50).contains(size)).ok_or_else(bad)
+}
+
+/// An http or https address, without a trailing slash.
+pub(super) fn uri(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!("`{text}` is no http:// or https:// address"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// An OpenPGP fingerprint, as upper-case digits without spaces.
+pub(super) fn fingerprint(text: &str) -> Result<String, String> {
+    let digits: String = text.chars().filter(|c| *c != ' ').map(|c| c.to_ascii_uppercase()).collect();
+    if !matches!(digits.len(), 40 | 64) || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(format!("`{text}` is no fingerprint: 40 or 64 hexadecimal digits, the whole of it"));
+    }
+    Ok(digits)
+}
+
+/// A suite or component: path parts below `dists/`.
+pub(super) fn suite(text: &str) -> Result<String, String> {
+    if text.ends_with('/') {
+        return Err(format!("`{text}` means a flat repository: say `flat = true` and put the path into `uris`"));
+    }
+    let fits = |part: &str| {
+        !matches!(part, "" | "." | "..") && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+~".contains(&byte))
+    };
+    if !text.split('/').all(fits) {
+        return Err(format!("`{text}` is no suite or component"));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("512 MiB"), Ok(512 << 20));
+        assert_eq!(size("4KiB"), Ok(4096));
+        for bad in ["", "MiB", "1", "1 MB", "-1 MiB", "99999999999999999999 GiB", "0 MiB", "9999999 GiB", "1 MiB ", "é"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn modes() {
+        assert_eq!(mode("0755"), Ok(0o755));
+        assert_eq!(mode("4755"), Ok(0o4755));
+        assert_eq!(mode("644"), Ok(0o644));
+        for bad in ["", "75", "07555", "0o755", "0788", "+755", "-755"] {
+            assert!(mode(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_and_paths() {
+        assert!(name("gpu-worker").is_ok());
+        for bad in ["", "-a", "a/b", "..", "A", "a b"] {
+            assert!(name(bad).is_err(), "{bad}");
+        }
+        assert!(package("libstdc++6").is_ok());
+        for bad in ["", "a", "libc6:amd64", "libc6=2", "Libc", "-ab"] {
+            assert!(package(bad).is_err(), "{bad}");
+        }
+        assert!(path("/usr/bin").is_ok());
+        for bad in ["usr", "/", "/usr/", "/a//b", "/a/../b", "/a/./b"] {
+            assert!(path(bad).is_err(), "{bad}");
+        }
+        assert_eq!(module("dm-verity").as_deref(), Ok("dm_verity"));
+        assert!(module("a.ko").is_err());
+        assert_eq!(uri("http://a/debian/").as_deref(), Ok("http://a/debian"));
+        for bad in ["ftp://a", "http://", "http:///x", "http://a b"] {
+            assert!(uri(bad).is_err(), "{bad}");
+        }
+    }
+}
