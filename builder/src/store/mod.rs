@@ -27,6 +27,7 @@ mod write;
 pub use error::StoreError;
 pub use pack::{Pack, PackWriter};
 pub use partial::Partial;
+pub(crate) use partial::Download;
 
 use fs_err as fs;
 use std::ffi::OsStr;
