@@ -204,21 +204,24 @@ impl Client {
 
     /// Reads a small document whose length nobody announced.
     pub(super) fn read(&self, address: &str, limit: u64) -> Result<Vec<u8>, HttpError> {
-        self.try_often(|| 0, || {
-            let answer = self.get(address, 0, None)?;
-            let announced = content_length(&answer.headers);
-            if announced.is_some_and(|len| len > limit) {
-                return Err(HttpError::TooLarge { limit });
-            }
-            let mut bytes = Vec::new();
-            let mut reader = answer.body.into_reader().take(limit + 1);
-            reader.read_to_end(&mut bytes).map_err(|error| self.broken(&answer.host, error.into()))?;
-            match bytes.len() as u64 {
-                len if len > limit => Err(HttpError::TooLarge { limit }),
-                len if announced.is_some_and(|announced| announced != len) => Err(self.ended(len)),
-                _ => Ok(bytes),
-            }
-        })
+        self.try_often(
+            || 0,
+            || {
+                let answer = self.get(address, 0, None)?;
+                let announced = content_length(&answer.headers);
+                if announced.is_some_and(|len| len > limit) {
+                    return Err(HttpError::TooLarge { limit });
+                }
+                let mut bytes = Vec::new();
+                let mut reader = answer.body.into_reader().take(limit + 1);
+                reader.read_to_end(&mut bytes).map_err(|error| self.broken(&answer.host, error.into()))?;
+                match bytes.len() as u64 {
+                    len if len > limit => Err(HttpError::TooLarge { limit }),
+                    len if announced.is_some_and(|announced| announced != len) => Err(self.ended(len)),
+                    _ => Ok(bytes),
+                }
+            },
+        )
     }
 
     /// Downloads a file of a known size, going on where `partial` ends. `watch` hears how many bytes there are; when it returns

@@ -142,10 +142,7 @@ fn statuses_and_redirects() {
     bench.server.set("/loop", Behaviour::Redirect("/loop".into()));
     assert_eq!(read("/loop").unwrap_err().to_string(), "it redirects more than 8 times");
     bench.server.set("/file", Behaviour::Redirect("file:///etc/passwd".into()));
-    assert_eq!(
-        read("/file").unwrap_err().to_string(),
-        "it redirects to `file:///etc/passwd`, which is no http or https address"
-    );
+    assert_eq!(read("/file").unwrap_err().to_string(), "it redirects to `file:///etc/passwd`, which is no http or https address");
     bench.server.behave();
     let error = client.read(&format!("{}/file", bench.server.url()), 1000).unwrap_err();
     assert_eq!(error.to_string(), "it is larger than 1000 bytes, too large for what it should be");
@@ -174,8 +171,10 @@ fn a_proxy_is_asked_in_absolute_form() {
     // Nobody resolves this name but the proxy.
     let client = Client::new(&options);
     for _ in 0..2 {
-        assert_eq!(client.read("http://mirror.invalid:81/file?q", 1 << 20).err().map(|error| error.to_string()).as_deref(), 
-            Some("the server has no such file (HTTP 404)"));
+        assert_eq!(
+            client.read("http://mirror.invalid:81/file?q", 1 << 20).err().map(|error| error.to_string()).as_deref(),
+            Some("the server has no such file (HTTP 404)")
+        );
     }
     assert_eq!(client.read("http://mirror.invalid/file", 1 << 20).unwrap(), bench.bytes);
     let requests = bench.server.take_requests();

@@ -26,8 +26,8 @@ mod write;
 
 pub use error::StoreError;
 pub use pack::{Pack, PackWriter};
-pub use partial::Partial;
 pub(crate) use partial::Download;
+pub use partial::Partial;
 
 use fs_err as fs;
 use std::ffi::OsStr;
