@@ -1,12 +1,15 @@
 //! root image, boot image -> disk images and the other artefacts.
 //!
 //! `plan` fixes the whole disk as a value; `raw` and `qcow2` write it; `artifacts` puts all files of a build in place as one set;
-//! `stale` tells whether that set still stands.
+//! `stale` tells whether that set still stands. `manifest`, `files_tsv` and `spdx` say what it is made of.
 
 pub mod artifacts;
 pub mod esp;
+pub mod files_tsv;
+pub mod manifest;
 pub mod plan;
 pub mod qcow2;
 pub mod raw;
 pub mod sparse;
+pub mod spdx;
 pub mod stale;
