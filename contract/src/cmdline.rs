@@ -138,6 +138,14 @@ impl Cmdline {
         let root_hash = self.single("roothash")?.ok_or(CmdlineError::NoRootHash)?;
         let root_hash = parse_value("roothash", root_hash, "a root hash of 64 hexadecimal digits")?;
         let esp = self.single("kmimage.esp")?.map(|value| parse_value("kmimage.esp", value, "a partition UUID")).transpose()?;
+        let known = ["kmimage.esp", "kmimage.config"];
+        let unknown = self.parameters.iter().map(Parameter::key);
+        let unknown = unknown.filter(|key| key.starts_with("kmimage.") && !known.contains(key)).map(str::to_owned).collect();
+        Ok(BootParameters { root_hash, esp, config: self.single("kmimage.config")?.map(str::to_owned), unknown })
+    }
+
+    /// The devices that `console=` names, in /dev, without their options, each once, in order. `null` is none.
+    pub fn consoles(&self) -> Vec<String> {
         let mut consoles: Vec<String> = Vec::new();
         for value in self.values("console") {
             let device = value.split(',').next().unwrap_or_default();
@@ -145,10 +153,7 @@ impl Cmdline {
                 consoles.push(device.to_owned());
             }
         }
-        let known = ["kmimage.esp", "kmimage.config"];
-        let unknown = self.parameters.iter().map(Parameter::key);
-        let unknown = unknown.filter(|key| key.starts_with("kmimage.") && !known.contains(key)).map(str::to_owned).collect();
-        Ok(BootParameters { root_hash, esp, consoles, config: self.single("kmimage.config")?.map(str::to_owned), unknown })
+        consoles
     }
 
     /// The one value of a key; the same value twice is one.
@@ -166,8 +171,6 @@ pub struct BootParameters {
     pub root_hash: RootHash,
     /// `kmimage.esp=`: the UUID of the ESP that this boot came from; outranks what the firmware says.
     pub esp: Option<Uuid>,
-    /// `console=`: names of devices in /dev, without options, each once, in order. `null` is none.
-    pub consoles: Vec<String>,
     /// `kmimage.config=`: reserved for the machine config's source, not served yet.
     pub config: Option<String>,
     /// Keys that begin with `kmimage.` and mean nothing to this release; to be named on the console.
@@ -290,13 +293,14 @@ mod tests {
             "BOOT_IMAGE=/x roothash={HASH} console=tty0 console=ttyS0,115200 console=tty0 console=null panic=10 \
              kmimage.esp=C12A7328-F81F-11D2-BA4B-00A0C93EC93B kmimage.config=http://x kmimage.shell=1"
         );
-        let boot = Cmdline::parse(&text).boot_parameters().unwrap();
+        let cmdline = Cmdline::parse(&text);
+        assert_eq!(cmdline.consoles(), ["tty0", "ttyS0"]);
+        let boot = cmdline.boot_parameters().unwrap();
         assert_eq!(
             boot,
             BootParameters {
                 root_hash: HASH.parse().unwrap(),
                 esp: Some(uuid::uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")),
-                consoles: vec!["tty0".to_owned(), "ttyS0".to_owned()],
                 config: Some("http://x".to_owned()),
                 unknown: vec!["kmimage.shell".to_owned()],
             }

@@ -1,0 +1,29 @@
+//! kmimage's init: one static binary.
+//!
+//! In the initramfs it is stage 1: it loads the modules that reach a disk, finds the root that the command line's root hash names,
+//! verifies and mounts it and starts the second part from it. There it is process 1: it mounts what a system needs, says `ready`,
+//! reaps, and powers the machine off when asked. It is small, synchronous and free of `unsafe`; every system call is in `kmimage-sys`.
+
+pub mod console;
+pub mod facts;
+pub mod failure;
+pub mod stage1;
+pub mod system;
+
+use kmimage_contract::paths;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Runs what this process is for, by the name it was started under; as process 1 it never returns.
+pub fn start(name: &str) -> ExitCode {
+    if kmimage_sys::process::own_id() != 1 {
+        let _ = writeln!(
+            std::io::stderr(),
+            "kmimage-init {}: this program is process 1 of a kmimage image and does nothing else",
+            env!("CARGO_PKG_VERSION")
+        );
+        return ExitCode::from(2);
+    }
+    failure::restart_on_panic();
+    if name == paths::INITRAMFS_INIT { stage1::run() } else { system::run() }
+}

@@ -1,0 +1,82 @@
+//! The way down: end what runs, write out what is not written, let go of the disks, power off or restart.
+
+use crate::console::Consoles;
+use crate::{facts, failure};
+use kmimage_contract::state_line::StateLine;
+use kmimage_sys::process::{self, End as Ending};
+use kmimage_sys::{mount, power};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long processes may take to end when asked.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether they have.
+const ROUND: Duration = Duration::from_millis(20);
+
+/// How a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    PowerOff,
+    Restart,
+}
+
+/// Ends the run; never returns.
+pub(super) fn shut_down(end: End, reason: &str, consoles: &Consoles) -> ! {
+    let state = match end {
+        End::PowerOff => "powering-off",
+        End::Restart => "restarting",
+    };
+    consoles.say(&StateLine::new(state).with("reason", reason));
+    end_processes();
+    power::sync();
+    release_disks();
+    power::sync();
+    let refused = match end {
+        End::PowerOff => power::power_off(),
+        End::Restart => power::restart(),
+    };
+    match refused {
+        Err(error) => failure::stop("shutdown", &error),
+        Ok(()) => failure::stop("shutdown", &std::io::Error::other("the kernel did not end the run")),
+    }
+}
+
+/// Asks every process to end, then ends those that didn't.
+fn end_processes() {
+    for (ending, patience) in [(Ending::Ask, PATIENCE), (Ending::Force, PATIENCE)] {
+        // Kernel threads take no signals and don't count.
+        if !process::end_all(ending).unwrap_or(false) {
+            return;
+        }
+        let end = Instant::now() + patience;
+        while Instant::now() < end {
+            while let Ok(Some(_)) = process::reap() {}
+            if !others_run() {
+                return;
+            }
+            std::thread::sleep(ROUND);
+        }
+    }
+}
+
+/// Whether a process but this one is there that is no kernel thread (those have no command line).
+fn others_run() -> bool {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+    entries.flatten().any(|entry| {
+        let id: Option<u32> = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        id.is_some_and(|id| id != process::own_id())
+            && std::fs::read(entry.path().join("cmdline")).is_ok_and(|cmdline| !cmdline.is_empty())
+    })
+}
+
+/// Unmounts file systems on disks, the last one first; one that is busy is made read-only. The root is read-only anyway.
+fn release_disks() {
+    let mounts = facts::mounts::read().unwrap_or_default();
+    let on_disk = mounts.iter().rev().filter(|mount| mount.source.starts_with("/dev/") && mount.target != Path::new("/"));
+    for target in on_disk.map(|mount| PathBuf::from(&mount.target)) {
+        if mount::unmount(&target).is_err() {
+            let _ = mount::remount_read_only(&target);
+            let _ = mount::detach(&target);
+        }
+    }
+}
