@@ -361,6 +361,17 @@ impl<'a: 'p, 'p> Walk<'a, 'p> {
     }
 
     fn unmet(&self, owner: &str, field: &'static str, group: &Group<'_>) -> ResolveError {
+        for name in group.terms.iter().map(|term| term.name).filter(|name| self.offers.of_name(name).is_empty()) {
+            if let (Some(repository), offers @ [_, ..]) =
+                (self.request.choices.repositories.get(name), self.offered(name).as_slice())
+            {
+                return ResolveError::NotOffered {
+                    name: name.to_owned(),
+                    repository: repository.clone(),
+                    offers: offers.to_vec(),
+                };
+            }
+        }
         let found: Vec<_> =
             group.terms.iter().flat_map(|term| self.offers.of_name(term.name)).map(|offer| offered(*offer)).collect();
         let nearest =
