@@ -244,7 +244,13 @@ fn file<'a>(paragraph: &Paragraph<'a>, package: &str) -> Result<PackageFile<'a>,
     let sha256 = field("SHA256")?;
     Ok(PackageFile {
         path: relative,
-        size: size.value.parse().map_err(|_| bad("Size", size, "a number of bytes"))?,
+        // More than an i64 holds could not be written into the lock.
+        size: size
+            .value
+            .parse::<i64>()
+            .ok()
+            .and_then(|n| n.try_into().ok())
+            .ok_or_else(|| bad("Size", size, "a number of bytes"))?,
         sha256: sha256.value.parse().map_err(|_| bad("SHA256", sha256, "64 hexadecimal digits"))?,
     })
 }

@@ -1,9 +1,20 @@
 //! `kmimage.lock`: every package that the profiles use, named by repository, name, version, path and SHA-256.
 //!
-//! A value with one text form: sorted, one package per block, so that a diff reads as what changed. It knows no indexes and no policy;
-//! `resolve` makes what goes in here, `fetch` gets what it names.
+//! A value with one text form (`text`): sorted, one package per block, so that a diff reads as what changed. It knows no indexes and no
+//! policy; `resolve` makes what goes in here, `fetch` gets what it names.
+
+mod diff;
+mod error;
+mod file;
+mod text;
+
+pub use diff::{Change, diff};
+pub use error::LockError;
+pub use file::{read, write};
+pub use text::{decode, encode};
 
 use crate::hash::Sha256Digest;
+use crate::toml_document;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -48,6 +59,8 @@ pub struct LockedProfile {
     pub request: Sha256Digest,
     /// The date of each repository's Release, by repository; those without one (directories of .deb files) are not here.
     pub releases: BTreeMap<String, Timestamp>,
+    /// The linux-image package with the kernel, if there is one.
+    pub kernel: Option<String>,
     /// The packages of the root, by name.
     pub packages: BTreeMap<String, Chosen>,
     /// The boot inputs, by name; they never enter the root.
@@ -97,6 +110,56 @@ impl Lock {
         Some(self.chosen(&self.profiles.get(profile)?.boot))
     }
 
+    /// The lock with one profile locked anew, the others as they are, and no package that none of them takes.
+    ///
+    /// Where that changes no package of the profile, its date stays, so that the text stays. `packages` holds at least those that
+    /// `profile` takes.
+    pub fn with_profile(
+        &self,
+        name: &str,
+        mut profile: LockedProfile,
+        packages: impl IntoIterator<Item = LockedPackage>,
+    ) -> Result<Lock, LockError> {
+        let mut lock = self.clone();
+        for package in packages {
+            let key = package.key();
+            if let Some(there) = self.packages.get(&key).filter(|there| there.sha256 != package.sha256)
+                && let Some((user, _)) = self.profiles.iter().find(|(other, profile)| *other != name && profile.takes(there))
+            {
+                return Err(LockError::SameVersion { package: Box::new(package), profile: user.clone() });
+            }
+            lock.packages.insert(key, package);
+        }
+        lock.profiles.remove(name);
+        lock.profiles.insert(name.to_owned(), profile.clone());
+        lock.packages.retain(|_, package| lock.profiles.values().any(|profile| profile.takes(package)));
+        let unchanged = self.profiles.get(name).filter(|_| diff(self, &lock, name).is_empty());
+        if let Some(before) = unchanged {
+            profile.date = before.date;
+            profile.releases = before.releases.clone();
+            lock.profiles.insert(name.to_owned(), profile);
+        }
+        Ok(lock)
+    }
+
+    /// The packages of a profile that stay as they are when `update` is to move: all others, boot inputs included. A profile that was
+    /// never locked holds none.
+    pub fn held(&self, profile: &str, update: &[String]) -> Result<Vec<LockedPackage>, LockError> {
+        let (Some(mut held), Some(boot)) = (self.packages_of(profile), self.boot_packages_of(profile)) else {
+            return Ok(Vec::new());
+        };
+        held.extend(boot);
+        if let Some(name) = update.iter().find(|name| !held.iter().any(|package| package.name == **name)) {
+            return Err(LockError::NotLocked {
+                name: name.clone(),
+                profile: profile.to_owned(),
+                nearest: toml_document::nearest(name, held.iter().map(|package| package.name.as_str())).map(str::to_owned),
+            });
+        }
+        held.retain(|package| !update.contains(&package.name));
+        Ok(held)
+    }
+
     fn chosen(&self, chosen: &BTreeMap<String, Chosen>) -> Vec<LockedPackage> {
         chosen
             .iter()
@@ -106,3 +169,23 @@ impl Lock {
             .collect()
     }
 }
+
+impl LockedPackage {
+    /// What the package goes by within a lock.
+    pub fn key(&self) -> PackageKey {
+        (self.repository.clone(), self.name.clone(), self.version.clone())
+    }
+}
+
+impl LockedProfile {
+    /// True if the profile takes the package, for its root or as a boot input.
+    pub fn takes(&self, package: &LockedPackage) -> bool {
+        [&self.packages, &self.boot].iter().any(|list| {
+            list.get(&package.name)
+                .is_some_and(|chosen| chosen.version == package.version && chosen.repository == package.repository)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
