@@ -12,6 +12,7 @@ mod merge;
 mod model;
 mod overlay_manifest;
 mod raw;
+pub mod reference;
 mod repository;
 mod validate;
 mod values;

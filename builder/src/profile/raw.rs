@@ -38,7 +38,8 @@ pub(super) struct RawProfile {
     /// Answers where resolution would have to guess. A guess is never made: without an answer the build stops and says what to choose.
     #[serde(default)]
     pub choose: RawChoose,
-    /// A place that packages come from.
+    /// A place that packages come from: a signed apt repository (`uris`; `suites` and `components`, or `flat`; `keyrings`, or
+    /// `fingerprint` and `key-uri`), or a `directory` of .deb files.
     #[serde(default)]
     pub repository: Vec<RawRepository>,
     /// Kernel, command line and modules.
@@ -111,8 +112,7 @@ pub(super) struct RawChoose {
     pub repository: BTreeMap<Text, Text>,
 }
 
-/// A place that packages come from: a signed apt repository (`uris`, `suites` and `components`, or `flat`, and `keyrings`, or
-/// `fingerprint` and `key-uri`), or a `directory` of .deb files.
+/// A place that packages come from.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawRepository {
