@@ -101,6 +101,13 @@ struct Kept {
 impl Facts {
     /// Looks at every regular file of `tree`, with `jobs` threads. What the store knows already is not computed again.
     pub fn gather(tree: &Tree, store: Option<&Store>, jobs: usize) -> Result<Facts, FactsError> {
+        let mut facts = Facts::default();
+        facts.gather_more(tree, store, jobs)?;
+        Ok(facts)
+    }
+
+    /// As [`Facts::gather`], for a tree of which some files are known already: those are not looked at again.
+    pub fn gather_more(&mut self, tree: &Tree, store: Option<&Store>, jobs: usize) -> Result<(), FactsError> {
         let mut by_origin: BTreeMap<&Origin, BTreeMap<(bool, Sha256Digest), Candidate<'_>>> = BTreeMap::new();
         for (path, entry) in tree.iter() {
             let Kind::File(content) = &entry.kind else { continue };
@@ -109,32 +116,31 @@ impl Facts {
             let candidate = Candidate { path, origin: &entry.origin, content, module };
             candidates.entry((module, content.sha256())).or_insert(candidate);
         }
-        let mut facts = Facts::default();
         let mut unknown = Vec::new();
-        let mut keys = Vec::new();
-        for (origin, candidates) in by_origin {
+        let mut missed = Vec::new();
+        for candidates in by_origin.into_values() {
             let key = key(candidates.keys());
             match store.map(|store| store.cached("facts", &key)).transpose()?.flatten().and_then(|bytes| decode(&bytes)) {
-                Some(kept) => facts.absorb(kept),
+                Some(kept) => self.absorb(kept),
                 None => {
-                    keys.push((origin, key));
-                    unknown.extend(candidates.into_values());
+                    missed.push((key, candidates.keys().copied().collect::<Vec<_>>()));
+                    let known = |(module, digest): &(bool, Sha256Digest)| self.map(*module).contains_key(digest);
+                    unknown.extend(candidates.into_iter().filter(|(id, _)| !known(id)).map(|(_, candidate)| candidate));
                 }
             }
         }
         let found = look_at_all(&unknown, jobs)?;
-        if let Some(store) = store {
-            for (origin, key) in keys {
-                let of_origin = unknown.iter().zip(&found).filter(|(candidate, _)| candidate.origin == origin);
-                store.put_cached("facts", &key, &encode(of_origin))?;
-            }
-        }
         for (candidate, fact) in unknown.iter().zip(found) {
             if let Some(fact) = fact {
-                facts.map(candidate.module).insert(candidate.content.sha256(), fact);
+                self.map_mut(candidate.module).insert(candidate.content.sha256(), fact);
             }
         }
-        Ok(facts)
+        if let Some(store) = store {
+            for (key, ids) in missed {
+                store.put_cached("facts", &key, &self.encode(&ids))?;
+            }
+        }
+        Ok(())
     }
 
     /// What is known of the file at `path` with this content; none for plain data.
@@ -151,8 +157,22 @@ impl Facts {
         })
     }
 
-    fn map(&mut self, module: bool) -> &mut BTreeMap<Sha256Digest, Fact> {
+    fn map(&self, module: bool) -> &BTreeMap<Sha256Digest, Fact> {
+        if module { &self.modules } else { &self.files }
+    }
+
+    fn map_mut(&mut self, module: bool) -> &mut BTreeMap<Sha256Digest, Fact> {
         if module { &mut self.modules } else { &mut self.files }
+    }
+
+    /// The form in the store of what is known of these contents.
+    fn encode(&self, ids: &[(bool, Sha256Digest)]) -> Vec<u8> {
+        let list = |module| {
+            let ids = ids.iter().filter(move |(of_module, _)| *of_module == module);
+            ids.filter_map(move |(_, digest)| Some((*digest, self.map(module).get(digest)?.clone()))).collect()
+        };
+        // Numbers, strings and lists only: such a value always has a JSON form.
+        serde_json::to_vec(&Kept { files: list(false), modules: list(true) }).unwrap_or_default()
     }
 
     fn absorb(&mut self, kept: Kept) {
@@ -175,18 +195,6 @@ fn key<'a>(candidates: impl Iterator<Item = &'a (bool, Sha256Digest)>) -> String
 
 fn decode(bytes: &[u8]) -> Option<Kept> {
     serde_json::from_slice(bytes).ok()
-}
-
-fn encode<'a>(found: impl Iterator<Item = (&'a Candidate<'a>, &'a Option<Fact>)>) -> Vec<u8> {
-    let mut kept = Kept { files: Vec::new(), modules: Vec::new() };
-    for (candidate, fact) in found {
-        if let Some(fact) = fact {
-            let list = if candidate.module { &mut kept.modules } else { &mut kept.files };
-            list.push((candidate.content.sha256(), fact.clone()));
-        }
-    }
-    // Numbers, strings and lists only: such a value always has a JSON form.
-    serde_json::to_vec(&kept).unwrap_or_default()
 }
 
 /// Every candidate's fact, in the candidates' order. Threads take the next candidate as they get free; the order of work does not
