@@ -12,6 +12,7 @@ pub use rule::{MergeError, Refusal};
 
 use super::tree::{Entry, Kind, Origin, Tree, TreePath};
 use super::unpack::Unpacked;
+pub(crate) use members::climbs;
 use members::{Placed, members};
 use replaces::Replaces;
 use std::collections::BTreeMap;
@@ -88,7 +89,7 @@ pub fn merge(packages: &[Unpacked]) -> Result<Merged, MergeError> {
         tree.insert(path, slot.entry);
     }
     link_into_usr(&mut tree);
-    number_links(&mut tree);
+    super::links::renumber(&mut tree);
     Ok(Merged { tree, notes })
 }
 
@@ -114,23 +115,6 @@ fn link_into_usr(tree: &mut Tree) {
         if tree.get(&directory).is_none() {
             tree.insert(directory, Entry::directory(Origin::Kmimage));
         }
-    }
-}
-
-/// Numbers the inodes with several paths in the order of their first path; one that has a single path left is none.
-fn number_links(tree: &mut Tree) {
-    let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
-    for link in tree.iter().filter_map(|(_, entry)| entry.link) {
-        *counts.entry(link).or_default() += 1;
-    }
-    let paths: Vec<TreePath> = tree.iter().filter(|(_, entry)| entry.link.is_some()).map(|(path, _)| path.clone()).collect();
-    let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();
-    for path in paths {
-        let Some(entry) = tree.get_mut(&path) else { continue };
-        entry.link = entry.link.filter(|link| counts.get(link).is_some_and(|&count| count > 1)).map(|link| {
-            let next = numbers.len() as u32;
-            *numbers.entry(link).or_insert(next)
-        });
     }
 }
 
