@@ -10,14 +10,25 @@
 
 mod address;
 pub mod apt_conf;
+mod directory;
+mod error;
 pub mod http;
 pub mod index;
+mod mirror;
 pub mod openpgp;
 pub mod options;
 pub mod packages;
+mod parallel;
 mod proxy;
 pub mod release;
+mod session;
 
+pub use error::FetchError;
 pub use index::{IndexText, RepositoryIndex};
+pub use mirror::{DEBIAN, DEBIAN_SECURITY};
 pub use options::{Host, Options, Place};
 pub use packages::FetchedPackage;
+pub use session::Session;
+
+#[cfg(test)]
+mod session_tests;

@@ -1,8 +1,24 @@
-//! Locked packages -> verified files.
+//! Locked packages -> verified files: from the store, else the repository, else the snapshot archive at the lock's date.
 
+use super::error::FetchError;
+use super::http::HttpError;
+use super::mirror::{Whereabouts, whereabouts};
+use super::parallel::{self, Stop};
+use super::session::{BlobError, Session};
+use super::{address, directory};
 use crate::lock::LockedPackage;
+use crate::profile::Repository;
+use crate::report::Event;
+use crate::store::StoreError;
+use fs_err as fs;
+use jiff::Timestamp;
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The label of the progress over all packages.
+const ALL: &str = "packages";
 
 /// A package's .deb, verified against its lock.
 #[derive(Debug, Clone)]
@@ -11,4 +27,150 @@ pub struct FetchedPackage {
     pub locked: LockedPackage,
     /// The .deb, to be read by offset.
     pub file: Arc<File>,
+}
+
+/// What is known of all downloads of one call.
+struct Batch {
+    date: Timestamp,
+    /// Those not in the store.
+    missing: Vec<LockedPackage>,
+    total: u64,
+    done: AtomicU64,
+}
+
+impl Session<'_> {
+    /// The .deb of each locked package, in the same order. `date`: the lock's, for the snapshot archive.
+    pub fn packages(&self, wanted: &[LockedPackage], date: Timestamp) -> Result<Vec<FetchedPackage>, FetchError> {
+        let missing: Vec<LockedPackage> = wanted.iter().filter(|package| !self.store.has_blob(&package.sha256)).cloned().collect();
+        if self.options.offline && !missing.is_empty() {
+            let reachable = |package: &&LockedPackage| !matches!(self.place(package), Ok((_, Whereabouts::Directory(_))));
+            let names: Vec<String> = missing.iter().filter(reachable).map(full_name).collect();
+            if !names.is_empty() {
+                return Err(FetchError::OfflinePackages { missing: names, store: self.store.directory().to_path_buf() });
+            }
+        }
+        let total = missing.iter().map(|package| package.size).sum();
+        let batch = Batch { date, missing, total, done: AtomicU64::new(0) };
+        parallel::each(wanted, self.options.connections, |package, stop| {
+            let file = match self.store.blob(&package.sha256)? {
+                Some(file) => file,
+                None => self.package(package, &batch, stop)?,
+            };
+            Ok(FetchedPackage { locked: package.clone(), file: Arc::new(file) })
+        })
+    }
+
+    fn place(&self, package: &LockedPackage) -> Result<(&Repository, Whereabouts), FetchError> {
+        let repository = self.repositories.iter().find(|repository| repository.name == package.repository);
+        let repository = repository.ok_or_else(|| FetchError::UnknownRepository {
+            package: package.name.clone(),
+            repository: package.repository.clone(),
+        })?;
+        Ok((repository, whereabouts(repository, &self.options)))
+    }
+
+    fn package(&self, package: &LockedPackage, batch: &Batch, stop: &Stop) -> Result<File, FetchError> {
+        let (repository, place) = self.place(package)?;
+        let bases = match place {
+            Whereabouts::Directory(path) => return self.from_directory(package, &path, batch),
+            Whereabouts::Bases(bases) => bases,
+        };
+        let archive = repository.snapshot.as_ref().map(|template| {
+            // Never before the Release that listed the package: the archive shows the state of a time.
+            template.replace("{date}", &batch.date.strftime("%Y%m%dT%H%M%SZ").to_string())
+        });
+        let mut looked_at = Vec::new();
+        let mut failed = None;
+        let addresses = bases.iter().map(|base| (base.url.as_str(), base.hint)).chain(archive.as_deref().map(|url| (url, false)));
+        for (base, hint) in addresses {
+            if self.is_unreachable(base) && (hint || bases.len() > 1) {
+                continue;
+            }
+            let Some(url) = address::join(base, &package.path) else { continue };
+            match self.download_package(package, &url, batch, stop) {
+                Ok(file) => return Ok(file),
+                Err(FetchError::Package { source: HttpError::Missing { .. }, .. }) => looked_at.push(url),
+                Err(FetchError::Package { source, package, repository, url, wanted }) if source.is_elsewhere() => {
+                    if source.is_unreachable() {
+                        self.mark_unreachable(base);
+                    }
+                    if hint {
+                        (self.report)(Event::Note(format!("{url} cannot be had ({source}), trying elsewhere")));
+                    }
+                    // The repository's own failure says more than that of the archive behind it.
+                    failed.get_or_insert(FetchError::Package { source, package, repository, url, wanted });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let archive_failed = match failed {
+            // The repository itself could not be asked.
+            Some(error) if looked_at.is_empty() => return Err(error),
+            Some(FetchError::Package { source, .. }) => Some(source),
+            _ => None,
+        };
+        Err(FetchError::Gone {
+            package: full_name(package),
+            name: package.name.clone(),
+            repository: package.repository.clone(),
+            looked_at,
+            source: archive_failed,
+        })
+    }
+
+    fn download_package(&self, package: &LockedPackage, url: &str, batch: &Batch, stop: &Stop) -> Result<File, FetchError> {
+        let label = full_name(package);
+        let counted = AtomicU64::new(0);
+        let watch = |done: u64| {
+            self.progress(&label, done, package.size);
+            // A restarted download counts its bytes once.
+            let before = counted.fetch_max(done, Ordering::Relaxed);
+            let more = done.saturating_sub(before);
+            let all = batch.done.fetch_add(more, Ordering::Relaxed) + more;
+            self.progress(ALL, all.min(batch.total), batch.total);
+            !stop.is_set()
+        };
+        self.blob(&package.sha256, package.size, url, &watch).map_err(|error| match error {
+            BlobError::Http(source) => FetchError::Package {
+                package: full_name(package),
+                repository: package.repository.clone(),
+                url: url.to_string(),
+                wanted: batch.missing.iter().filter(|other| other.repository == package.repository).map(full_name).collect(),
+                source,
+            },
+            BlobError::Store(source @ StoreError::Mismatch { .. }) => FetchError::PackageMismatch {
+                package: full_name(package),
+                name: package.name.clone(),
+                url: url.to_string(),
+                source,
+            },
+            BlobError::Store(error) => error.into(),
+        })
+    }
+
+    /// Copies a package in from a directory, so that nobody changes it under a build.
+    fn from_directory(&self, package: &LockedPackage, path: &Path, batch: &Batch) -> Result<File, FetchError> {
+        for candidate in directory::candidates(&package.repository, path, package)? {
+            let file = fs::File::open(&candidate).map_err(StoreError::from)?;
+            match self.store.put_blob(file, &package.sha256) {
+                Ok(file) => {
+                    let all = batch.done.fetch_add(package.size, Ordering::Relaxed) + package.size;
+                    self.progress(ALL, all.min(batch.total), batch.total);
+                    return Ok(file);
+                }
+                Err(StoreError::Mismatch { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(FetchError::NotInDirectory {
+            package: full_name(package),
+            name: package.name.clone(),
+            repository: package.repository.clone(),
+            directory: path.to_path_buf(),
+        })
+    }
+}
+
+fn full_name(package: &LockedPackage) -> String {
+    format!("{} {}", package.name, package.version)
 }

@@ -1,0 +1,328 @@
+//! What can go wrong while fetching: which repository, which file, and the ways out.
+
+use super::http::HttpError;
+use super::openpgp::OpenPgpError;
+use super::release::ReleaseError;
+use crate::compose::deb::DebError;
+use crate::failure::{Classified, Kind, io_kind};
+use crate::store::StoreError;
+use std::io;
+use std::path::PathBuf;
+
+/// Fetching failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// `--mirror`, `--repository` or `--allow-expired` name a repository that the profile does not have.
+    #[error("{option} names the repository `{name}`, which the profile does not have (it has {known})", known = .known.join(", "))]
+    UnknownName {
+        /// The option.
+        option: &'static str,
+        /// The name.
+        name: String,
+        /// The profile's repositories.
+        known: Vec<String>,
+    },
+    /// The lock names a repository that the profile does not have.
+    #[error("the lock takes {package} from the repository `{repository}`, which the profile does not have")]
+    UnknownRepository {
+        /// The package.
+        package: String,
+        /// The repository.
+        repository: String,
+    },
+    /// `--repository NAME=URL` for what the profile has as a directory.
+    #[error("the profile has {repository} as a directory: nothing says which key signs {url}")]
+    NoKeys {
+        /// The repository.
+        repository: String,
+        /// The address.
+        url: String,
+    },
+    /// The repository's signed index did not come.
+    #[error("cannot get {url}, the signed index of repository {repository}")]
+    Release {
+        /// The repository.
+        repository: String,
+        /// The address.
+        url: String,
+        /// Why.
+        source: HttpError,
+    },
+    /// The key of a repository did not come.
+    #[error("cannot get {url}, the signing key of repository {repository}")]
+    Key {
+        /// The repository.
+        repository: String,
+        /// The address.
+        url: String,
+        /// Why.
+        source: HttpError,
+    },
+    /// The signature does not hold.
+    #[error("{url} (repository {repository}) is not to be trusted")]
+    Signature {
+        /// The repository.
+        repository: String,
+        /// The address.
+        url: String,
+        /// Why.
+        source: OpenPgpError,
+    },
+    /// A keyring of the profile is unusable, or a pinned key is another one.
+    #[error("no key to check repository {repository} with")]
+    NoTrust {
+        /// The repository.
+        repository: String,
+        /// Why.
+        source: OpenPgpError,
+    },
+    /// Signed, but not acceptable.
+    #[error("{url} (repository {repository}) is refused")]
+    Refused {
+        /// The repository.
+        repository: String,
+        /// The address.
+        url: String,
+        /// Why.
+        source: ReleaseError,
+    },
+    /// A component that the repository does not have.
+    #[error("repository {repository} lists no {path} in {release}")]
+    NoIndex {
+        /// The repository.
+        repository: String,
+        /// The index.
+        path: String,
+        /// The Release that should list it.
+        release: String,
+    },
+    /// An index did not come.
+    #[error("cannot get {url}, an index of repository {repository}")]
+    Index {
+        /// The repository.
+        repository: String,
+        /// The address.
+        url: String,
+        /// Why.
+        source: HttpError,
+    },
+    /// An index is not what the signed Release lists.
+    #[error("{url} (repository {repository}) is not the index that the signed InRelease lists")]
+    IndexMismatch {
+        /// The repository.
+        repository: String,
+        /// The address.
+        url: String,
+        /// How it differs.
+        source: StoreError,
+    },
+    /// An index that cannot be decompressed, or is no text.
+    #[error("the index {url} (repository {repository}) cannot be read")]
+    BadIndex {
+        /// The repository.
+        repository: String,
+        /// The address.
+        url: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A package did not come.
+    #[error("cannot get {url} (package {package}, repository {repository})")]
+    Package {
+        /// Name and version.
+        package: String,
+        /// The repository.
+        repository: String,
+        /// The address.
+        url: String,
+        /// All packages that are wanted from this repository and not in the store.
+        wanted: Vec<String>,
+        /// Why.
+        source: HttpError,
+    },
+    /// A package is not what was locked.
+    #[error("{url} is not the {package} that was locked")]
+    PackageMismatch {
+        /// Name and version.
+        package: String,
+        /// The package's name.
+        name: String,
+        /// The address.
+        url: String,
+        /// How it differs.
+        source: StoreError,
+    },
+    /// A locked version that nobody has any more.
+    #[error("{package} is gone from repository {repository} (looked at {})", .looked_at.join(", "))]
+    Gone {
+        /// Name and version.
+        package: String,
+        /// The package's name.
+        name: String,
+        /// The repository.
+        repository: String,
+        /// The addresses.
+        looked_at: Vec<String>,
+        /// Why the snapshot archive did not help, if it could not be asked.
+        source: Option<HttpError>,
+    },
+    /// A directory of .deb files that lacks a locked one.
+    #[error("the directory {directory} (repository {repository}) has no file with the sha256 of {package}", directory = .directory.display())]
+    NotInDirectory {
+        /// Name and version.
+        package: String,
+        /// The package's name.
+        name: String,
+        /// The repository.
+        repository: String,
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// `--offline`, and the store lacks packages.
+    #[error("offline, and the store {store} lacks {}", .missing.join(", "), store = .store.display())]
+    OfflinePackages {
+        /// Names and versions.
+        missing: Vec<String>,
+        /// The store.
+        store: PathBuf,
+    },
+    /// `--offline`, and the store lacks an index.
+    #[error("offline, and the store {store} lacks {what} of repository {repository}", store = .store.display())]
+    OfflineIndex {
+        /// The repository.
+        repository: String,
+        /// What is missing.
+        what: String,
+        /// The store.
+        store: PathBuf,
+    },
+    /// A directory of .deb files cannot be read.
+    #[error("cannot read the directory {directory} (repository {repository})", directory = .directory.display())]
+    Directory {
+        /// The repository.
+        repository: String,
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of such a directory is no package.
+    #[error("{path} (repository {repository}) is not a package", path = .path.display())]
+    BadDeb {
+        /// The repository.
+        repository: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: DebError,
+    },
+    /// A file of such a directory has a control file that cannot be read.
+    #[error("the control file of {path} (repository {repository}) cannot be read: {reason}", path = .path.display())]
+    BadControl {
+        /// The repository.
+        repository: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl FetchError {
+    /// True if the same may go better at another address of the repository.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        match self {
+            FetchError::Release { source, .. } | FetchError::Index { source, .. } => source.is_elsewhere(),
+            _ => false,
+        }
+    }
+}
+
+impl Classified for FetchError {
+    fn kind(&self) -> Kind {
+        use FetchError as E;
+        match self {
+            E::UnknownName { .. } | E::NoKeys { .. } => Kind::Usage,
+            E::UnknownRepository { .. } => Kind::Profile,
+            E::Release { source, .. } | E::Key { source, .. } | E::Index { source, .. } | E::Package { source, .. } => source.kind(),
+            E::Signature { source, .. } | E::NoTrust { source, .. } => source.kind(),
+            E::Refused { .. } | E::BadIndex { .. } => Kind::Trust,
+            E::IndexMismatch { source, .. } | E::PackageMismatch { source, .. } | E::Store(source) => source.kind(),
+            E::NoIndex { .. } | E::Gone { .. } | E::NotInDirectory { .. } => Kind::Unavailable,
+            E::OfflinePackages { .. } | E::OfflineIndex { .. } => Kind::Unavailable,
+            E::Directory { source, .. } => match io_kind(source) {
+                Kind::Host => Kind::Unavailable,
+                other => other,
+            },
+            E::BadDeb { .. } | E::BadControl { .. } => Kind::Trust,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        use FetchError as E;
+        match self {
+            E::Release { repository, source, .. } | E::Key { repository, source, .. } | E::Index { repository, source, .. } => {
+                with_ways_out(source, repository, &[])
+            }
+            E::Package { repository, source, wanted, .. } => with_ways_out(source, repository, wanted),
+            E::Signature { repository, source, .. } => match source {
+                OpenPgpError::UnknownKey { .. } => vec![format!(
+                    "If {repository} has a new key, name it in the profile, after comparing its fingerprint with the repository's own word."
+                )],
+                _ => vec![format!("`--mirror {repository}=URL` takes the same signed repository from elsewhere.")],
+            },
+            E::Refused { repository, source, .. } => match source {
+                ReleaseError::ExpiredRelease { .. } => vec![
+                    format!("`--mirror {repository}=URL` takes it from a mirror that is up to date."),
+                    format!("`--allow-expired {repository}` takes it as it is; check this host's clock first."),
+                ],
+                ReleaseError::RolledBack { .. } => {
+                    vec![format!("`--mirror {repository}=URL` takes it from a mirror that is up to date.")]
+                }
+                _ => Vec::new(),
+            },
+            E::NoTrust { .. } => vec!["Compare the fingerprint in the profile with the repository's own word.".into()],
+            E::Gone { name, .. } => vec![
+                format!("`kmimage lock --update {name}` locks the version that is there now."),
+                "A store that has it can be brought here: `kmimage cache export DIR` there, `--repository NAME=DIR` here.".into(),
+            ],
+            E::PackageMismatch { name, .. } => vec![format!(
+                "Somebody changed the file after it was locked. If the repository did so for a good reason, `kmimage lock --update {name}`."
+            )],
+            E::NotInDirectory { name, repository, .. } => vec![
+                "`kmimage cache export DIR`, where the store has it, writes every .deb of the lock.".into(),
+                format!("Without `--repository {repository}=...` it comes from the profile's address."),
+                format!("`kmimage lock --update {name}` locks what is there."),
+            ],
+            E::OfflinePackages { .. } | E::OfflineIndex { .. } => vec![
+                "Without `--offline` it is fetched.".into(),
+                "Without a network: `kmimage cache export DIR` on a machine that has it, `--repository NAME=DIR` here.".into(),
+            ],
+            E::Store(source) => source.hints(),
+            E::IndexMismatch { repository, source, .. } => match source.kind() {
+                Kind::Trust => vec![format!(
+                    "A mirror may be in the middle of an update: try again in a few minutes, or `--mirror {repository}=URL`."
+                )],
+                _ => source.hints(),
+            },
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// For a repository that cannot be reached: what is wanted from it, and three ways to do without.
+fn with_ways_out(source: &HttpError, repository: &str, wanted: &[String]) -> Vec<String> {
+    let mut hints = source.hints();
+    if source.is_unreachable() {
+        if !wanted.is_empty() {
+            hints.push(format!("Wanted from {repository}: {}.", wanted.join(", ")));
+        }
+        hints.push(format!("`--mirror {repository}=URL` takes the same signed repository from another address."));
+        hints.push(format!("`--repository {repository}=DIR` takes its packages from a directory of .deb files."));
+        hints.push("`kmimage cache export DIR`, on a machine whose store has them, writes such a directory.".into());
+    }
+    hints
+}
