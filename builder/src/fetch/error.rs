@@ -247,7 +247,9 @@ impl Classified for FetchError {
         match self {
             E::UnknownName { .. } | E::NoKeys { .. } => Kind::Usage,
             E::UnknownRepository { .. } => Kind::Profile,
-            E::Release { source, .. } | E::Key { source, .. } | E::Index { source, .. } | E::Package { source, .. } => source.kind(),
+            E::Release { source, .. } | E::Key { source, .. } | E::Index { source, .. } | E::Package { source, .. } => {
+                source.kind()
+            }
             E::Signature { source, .. } | E::NoTrust { source, .. } => source.kind(),
             E::Refused { .. } | E::BadIndex { .. } => Kind::Trust,
             E::IndexMismatch { source, .. } | E::PackageMismatch { source, .. } | E::Store(source) => source.kind(),

@@ -84,7 +84,10 @@ impl Session<'_> {
                 Err(error) if base.hint || error.is_elsewhere() => {
                     if base.hint {
                         let reason = crate::failure::Failure::from(error);
-                        (self.report)(Event::Note(format!("{}: the host's apt mirror {} does not serve: {reason}", repository.name, base.url)));
+                        (self.report)(Event::Note(format!(
+                            "{}: the host's apt mirror {} does not serve: {reason}",
+                            repository.name, base.url
+                        )));
                     } else {
                         failed = Some(error);
                     }
@@ -189,12 +192,17 @@ impl Session<'_> {
             let what = format!("{folder}InRelease");
             self.store.cached("in-release", &key)?.ok_or_else(|| self.offline(repository, &what))?
         } else {
-            self.client
-                .read(&url, LARGEST_RELEASE)
-                .map_err(|source| FetchError::Release { repository: name(), url: url.clone(), source })?
+            self.client.read(&url, LARGEST_RELEASE).map_err(|source| FetchError::Release {
+                repository: name(),
+                url: url.clone(),
+                source,
+            })?
         };
-        let text = openpgp::verify(&bytes, trusted, self.options.now)
-            .map_err(|source| FetchError::Signature { repository: name(), url: url.clone(), source })?;
+        let text = openpgp::verify(&bytes, trusted, self.options.now).map_err(|source| FetchError::Signature {
+            repository: name(),
+            url: url.clone(),
+            source,
+        })?;
         let refused = |source| FetchError::Refused { repository: name(), url: url.clone(), source };
         let release = Release::parse(&text).map_err(refused)?;
         if !self.options.allow_expired.contains(&repository.name) {

@@ -82,9 +82,8 @@ fn with_hints(sources: &[AptSource], security: bool, own: &str) -> Vec<Base> {
 
 /// Whether a suite is one of Debian's, and then, whether it is of the security archive. (Other distributions' mirrors are not asked.)
 fn debian_suite(suite: &str) -> Option<bool> {
-    const NAMES: [&str; 11] = [
-        "stable", "oldstable", "oldoldstable", "testing", "unstable", "sid", "bullseye", "bookworm", "trixie", "forky", "duke",
-    ];
+    const NAMES: [&str; 11] =
+        ["stable", "oldstable", "oldoldstable", "testing", "unstable", "sid", "bullseye", "bookworm", "trixie", "forky", "duke"];
     let (name, rest) = suite.split_once(['-', '/']).map_or((suite, ""), |(name, rest)| (name, rest));
     let security = match rest {
         "security" | "updates" if rest == "security" || suite.contains('/') => true,
@@ -150,7 +149,10 @@ mod tests {
             [("http://near.example/debian-security".to_string(), true), (DEBIAN_SECURITY.to_string(), false)]
         );
         let other = repository(Location::Uris(vec!["https://k.example/a".into(), "https://k.example/b".into()]));
-        assert_eq!(urls(&other, &options), [("https://k.example/a".to_string(), false), ("https://k.example/b".to_string(), false)]);
+        assert_eq!(
+            urls(&other, &options),
+            [("https://k.example/a".to_string(), false), ("https://k.example/b".to_string(), false)]
+        );
         assert_eq!(identity(&other, &options), "https://k.example/a");
 
         options.mirrors.insert("debian".into(), "http://mine.example/debian/".into());

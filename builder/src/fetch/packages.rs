@@ -41,7 +41,8 @@ struct Batch {
 impl Session<'_> {
     /// The .deb of each locked package, in the same order. `date`: the lock's, for the snapshot archive.
     pub fn packages(&self, wanted: &[LockedPackage], date: Timestamp) -> Result<Vec<FetchedPackage>, FetchError> {
-        let missing: Vec<LockedPackage> = wanted.iter().filter(|package| !self.store.has_blob(&package.sha256)).cloned().collect();
+        let missing: Vec<LockedPackage> =
+            wanted.iter().filter(|package| !self.store.has_blob(&package.sha256)).cloned().collect();
         if self.options.offline && !missing.is_empty() {
             let reachable = |package: &&LockedPackage| !matches!(self.place(package), Ok((_, Whereabouts::Directory(_))));
             let names: Vec<String> = missing.iter().filter(reachable).map(full_name).collect();

@@ -132,7 +132,10 @@ fn an_index_with_suites() {
     let index = bench.index(&made).unwrap();
     assert_eq!(index.release_date, Some(made.date));
     assert_eq!(index.texts.len(), 1);
-    assert_eq!((index.texts[0].label.as_str(), index.texts[0].text.as_str()), ("trixie/main/binary-amd64", made.packages().as_str()));
+    assert_eq!(
+        (index.texts[0].label.as_str(), index.texts[0].text.as_str()),
+        ("trixie/main/binary-amd64", made.packages().as_str())
+    );
     let targets: Vec<String> = bench.server.take_requests().into_iter().map(|request| request.target).collect();
     assert_eq!(targets.len(), 2);
     assert_eq!(targets[0], "/dists/trixie/InRelease");
@@ -456,7 +459,11 @@ fn a_damaged_file_in_the_store_is_not_used() {
     std::fs::write(&path, "damaged").unwrap();
     let error = bench.packages(&made).unwrap_err();
     assert!(error.hints()[0].contains("kmimage cache verify --repair"));
-    let expected = format!("DIR/store/blobs/{}/{digest} in the store is damaged: its sha256 is {}", &digest[..2], Sha256Digest::of(b"damaged"));
+    let expected = format!(
+        "DIR/store/blobs/{}/{digest} in the store is damaged: its sha256 is {}",
+        &digest[..2],
+        Sha256Digest::of(b"damaged")
+    );
     check(&bench, Err::<(), _>(error), Kind::Trust, &[&expected]);
 }
 
