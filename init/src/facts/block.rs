@@ -1,7 +1,12 @@
-//! Block devices: disks and partitions as sysfs shows them.
+//! Block devices: disks and partitions, as sysfs and the disks' partition tables show them.
 
 use super::{FactError, read_text};
+use crate::failure;
+use kmimage_contract::gpt;
 use kmimage_sys::device_mapper::DeviceNumber;
+use kmimage_sys::kernel_log::{self, Level};
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::Path;
 use uuid::Uuid;
 
@@ -23,16 +28,19 @@ pub struct BlockDevice {
 }
 
 /// All block devices that the kernel knows now, in the order of their names. Devices that go away while we look are left out.
+///
+/// The kernel tells where partitions are; what they are called is read from the disks' own tables (before Linux 6.14 or so sysfs has
+/// no partition UUIDs).
 pub fn read() -> Result<Vec<BlockDevice>, FactError> {
-    let class = Path::new("/sys/class/block");
-    let mut devices = Vec::new();
-    let fail = |source| FactError::Read { path: class.to_owned(), source };
-    for entry in std::fs::read_dir(class).map_err(fail)? {
-        let path = entry.map_err(fail)?.path();
-        let Ok(target) = std::fs::read_link(&path) else { continue };
-        let (Ok(uevent), Ok(size)) = (read_text(&path.join("uevent")), read_text(&path.join("size"))) else { continue };
-        devices.extend(parse(&target, &uevent, &size));
+    let mut found = read_sysfs()?;
+    let disks: BTreeSet<String> = found.iter().filter_map(|(device, _)| device.disk.clone()).collect();
+    for disk in disks {
+        let Some(table) = read_table(&disk) else { continue };
+        for (device, place) in found.iter_mut().filter(|(device, _)| device.disk.as_ref() == Some(&disk)) {
+            name_partition(device, place.as_ref(), &table);
+        }
     }
+    let mut devices: Vec<BlockDevice> = found.into_iter().map(|(device, _)| device).collect();
     devices.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(devices)
 }
@@ -42,52 +50,113 @@ pub fn read_one(number: DeviceNumber) -> Result<Option<BlockDevice>, FactError> 
     Ok(read()?.into_iter().find(|device| device.number == number))
 }
 
-/// Takes together what sysfs says of one device: where its link in /sys/class/block leads, its `uevent` and its `size`.
-fn parse(target: &Path, uevent: &str, size: &str) -> Option<BlockDevice> {
+/// Where a partition is on its disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    number: u32,
+    /// In sectors of 512 bytes.
+    start: u64,
+}
+
+const CLASS: &str = "/sys/class/block";
+
+fn read_sysfs() -> Result<Vec<(BlockDevice, Option<Place>)>, FactError> {
+    let class = Path::new(CLASS);
+    let fail = |source| FactError::Read { path: class.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(class).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        let Ok(target) = std::fs::read_link(&path) else { continue };
+        let (Ok(uevent), Ok(size)) = (read_text(&path.join("uevent")), read_text(&path.join("size"))) else { continue };
+        found.extend(parse(&target, &uevent, &size, &read_text(&path.join("start")).unwrap_or_default()));
+    }
+    Ok(found)
+}
+
+/// Takes together what sysfs says of one device: where its link in /sys/class/block leads, its `uevent`, `size` and `start`.
+fn parse(target: &Path, uevent: &str, size: &str, start: &str) -> Option<(BlockDevice, Option<Place>)> {
     let value = |key: &str| uevent.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let parent = || target.parent()?.file_name()?.to_str().map(str::to_owned);
-    Some(BlockDevice {
+    let place = || Some(Place { number: value("PARTN")?.parse().ok()?, start: start.trim().parse().ok()? });
+    let device = BlockDevice {
         name: value("DEVNAME")?.to_owned(),
         number: DeviceNumber { major: value("MAJOR")?.parse().ok()?, minor: value("MINOR")?.parse().ok()? },
         disk: if value("DEVTYPE") == Some("partition") { Some(parent()?) } else { None },
-        uuid: value("PARTUUID").and_then(|uuid| uuid.parse().ok()),
-        label: value("PARTNAME").unwrap_or_default().to_owned(),
+        uuid: None,
+        label: String::new(),
         sectors: size.trim().parse().ok()?,
-    })
+    };
+    Some((device, place()))
+}
+
+/// The partition table of a disk. `None`: it has none that is valid, or can't be read; then nothing on it is ours.
+fn read_table(disk: &str) -> Option<gpt::Table> {
+    let facts = Path::new(CLASS).join(disk);
+    let number = |path: &Path| read_text(path).ok()?.trim().parse::<u64>().ok();
+    let sector_size = gpt::SectorSize::of(number(&facts.join("queue/logical_block_size"))?)?;
+    let bytes = number(&facts.join("size"))?.checked_mul(512)?;
+    let found = File::open(Path::new("/dev").join(disk)).map_err(gpt::ReadError::from);
+    match found.and_then(|mut file| gpt::read(&mut file, bytes, sector_size)) {
+        Ok(found) => Some(found.table),
+        Err(error) => {
+            kernel_log::write(Level::Debug, &format!("kmimage-init: {disk}: {}", failure::chain(&error)));
+            None
+        }
+    }
+}
+
+/// Gives a partition its name, if the table has it where the kernel has it.
+fn name_partition(device: &mut BlockDevice, place: Option<&Place>, table: &gpt::Table) {
+    let per_sector = table.sector_size.bytes() / 512;
+    let entry = place.and_then(|place| {
+        let same_place = |entry: &&gpt::Partition| entry.first_lba.checked_mul(per_sector) == Some(place.start);
+        table.partitions.iter().find(|entry| entry.number == place.number).filter(same_place)
+    });
+    if let Some(entry) = entry {
+        device.uuid = Some(entry.uuid);
+        device.label.clone_from(&entry.name);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kmimage_contract::RootHash;
+    use kmimage_contract::disk_layout::DiskLayout;
 
     #[test]
-    fn a_partition_is_read_from_its_parts() {
+    fn a_partition_is_read_from_sysfs_and_the_disks_table() {
         let target = Path::new("../../devices/pci0000:00/0000:00:04.0/virtio1/block/vda/vda3");
-        let uevent = "MAJOR=254\nMINOR=3\nDEVNAME=vda3\nDEVTYPE=partition\nDISKSEQ=9\nPARTN=3\nPARTNAME=root-a\n\
-                      PARTUUID=4a1c2b3d-4e5f-6071-8293-a4b5c6d7e8f9\n";
-        let device = parse(target, uevent, "524288\n").unwrap();
-        assert_eq!(
-            device,
-            BlockDevice {
-                name: "vda3".to_owned(),
-                number: DeviceNumber { major: 254, minor: 3 },
-                disk: Some("vda".to_owned()),
-                uuid: Some(uuid::uuid!("4a1c2b3d-4e5f-6071-8293-a4b5c6d7e8f9")),
-                label: "root-a".to_owned(),
-                sectors: 524_288,
-            }
-        );
+        let uevent = "MAJOR=254\nMINOR=3\nDEVNAME=vda3\nDEVTYPE=partition\nDISKSEQ=9\nPARTN=3\nPARTNAME=root-a\n";
+        let (device, place) = parse(target, uevent, "524288\n", "1052672\n").unwrap();
+        assert_eq!(place, Some(Place { number: 3, start: 1_052_672 }));
+        let expect = BlockDevice {
+            name: "vda3".to_owned(),
+            number: DeviceNumber { major: 254, minor: 3 },
+            disk: Some("vda".to_owned()),
+            uuid: None,
+            label: String::new(),
+            sectors: 524_288,
+        };
+        assert_eq!(device, expect);
+
+        let layout = DiskLayout::factory(256 << 20, &RootHash(std::array::from_fn(|index| index as u8))).unwrap();
+        for sector_size in [gpt::SectorSize::B512, gpt::SectorSize::B4096] {
+            let mut moved = device.clone();
+            name_partition(&mut moved, Some(&Place { number: 3, start: 1 }), &layout.gpt(sector_size));
+            assert_eq!(moved, expect);
+            name_partition(&mut moved, place.as_ref(), &layout.gpt(sector_size));
+            let uuid = Some(uuid::uuid!("00010203-0405-0607-0809-0a0b0c0d0e0f"));
+            assert_eq!(moved, BlockDevice { uuid, label: "root-a".to_owned(), ..expect.clone() });
+        }
     }
 
     #[test]
     fn disks_and_odd_devices_are_read_too() {
         let target = Path::new("../../devices/virtual/block/loop0");
-        let disk = parse(target, "MAJOR=7\nMINOR=0\nDEVNAME=loop0\nDEVTYPE=disk\n", "0\n").unwrap();
-        assert_eq!((disk.disk, disk.uuid, disk.label.as_str()), (None, None, ""));
-        // A partition of an MBR: the UUID is no UUID.
-        let mbr = "MAJOR=8\nMINOR=1\nDEVNAME=sda1\nDEVTYPE=partition\nPARTUUID=1234abcd-01\n";
-        assert_eq!(parse(Path::new("x/sda/sda1"), mbr, "1").unwrap().uuid, None);
-        assert_eq!(parse(target, "MAJOR=7\n", "0"), None);
-        assert_eq!(parse(target, "MAJOR=7\nMINOR=0\nDEVNAME=loop0\n", "many"), None);
+        let (disk, place) = parse(target, "MAJOR=7\nMINOR=0\nDEVNAME=loop0\nDEVTYPE=disk\n", "0\n", "").unwrap();
+        assert_eq!((disk.disk, place), (None, None));
+        assert_eq!(parse(target, "MAJOR=7\n", "0", ""), None);
+        assert_eq!(parse(target, "MAJOR=7\nMINOR=0\nDEVNAME=loop0\n", "many", ""), None);
     }
 }
