@@ -1,0 +1,130 @@
+use super::*;
+use crate::assemble::squashfs::Superblock;
+use crate::assemble::uki::{self, Inputs};
+use crate::emit::esp::boot_files;
+use crate::emit::{plan, qcow2 as qcow2_writer, raw};
+use kmimage_contract::verity::RootHash;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt;
+
+/// A disk image as a build makes it, from small parts: its bytes are sparse on the disk.
+fn write_disk(directory: &Path) -> PathBuf {
+    let image = crate::assemble::pe::tests::synthetic(0x600);
+    let inputs = Inputs {
+        stub: &image,
+        os_release: b"ID=kmimage\nIMAGE_ID=kmimage-base\n",
+        cmdline: "roothash=0001 console=ttyS0",
+        release: "6.12.107+deb13-amd64",
+        initramfs: &[0x28; 600],
+        kernel: &image,
+    };
+    let uki = uki::build(&inputs).unwrap();
+    let superblock = Superblock {
+        inodes: 7,
+        time: 1_781_000_000,
+        block_size: 1 << 17,
+        fragments: 1,
+        compression: 6,
+        flags: 0,
+        ids: 1,
+        root: Default::default(),
+        bytes_used: 4096,
+        id_table: 4000,
+        xattr_table: u64::MAX,
+        inode_table: 100,
+        directory_table: 200,
+        fragment_table: 300,
+        export_table: u64::MAX,
+    };
+    let params =
+        VerityParams { uuid: uuid::Uuid::nil(), data_block_size: 4096, hash_block_size: 4096, data_blocks: 1, salt: vec![0xab] };
+    let mut parts = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
+    parts[0].write_all(&superblock.encode()).unwrap();
+    parts[0].set_len(4096).unwrap();
+    parts[1].write_all(&params.encode_superblock().unwrap()).unwrap();
+    let inputs = plan::Inputs {
+        root_hash: RootHash(std::array::from_fn(|n| n as u8)),
+        root_len: 4096,
+        hash_tree_len: 512,
+        slot_size: 16 << 20,
+        epoch: 1_781_000_000,
+        esp_files: boot_files::factory("base", "0.1.0", &vec![1; 1000].into(), &uki.into()),
+    };
+    let path = directory.join("disk");
+    let disk = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    raw::write(&plan::plan(inputs).unwrap(), &raw::Parts { root: &parts[0], hash_tree: &parts[1] }, &disk).unwrap();
+    path
+}
+
+/// What a factory disk looks like, but for its first line.
+const DISK: &str = include_str!("disk.golden.txt");
+
+#[test]
+fn a_disk_image_is_shown_raw_and_inside_a_qcow2() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = write_disk(directory.path());
+    let text = decode(&path).unwrap().to_string();
+    assert_eq!(text, format!("disk image, raw, 741.0 MiB (776994816 B)\n{DISK}"));
+    let image = directory.path().join("qcow2");
+    qcow2_writer::write(&File::open(&path).unwrap(), &File::create(&image).unwrap()).unwrap();
+    assert_eq!(decode(&image).unwrap().to_string(), text.replace("image, raw", "image, qcow2"));
+
+    let json = serde_json::to_value(decode(&path).unwrap()).unwrap();
+    assert_eq!(json["kind"], "disk");
+    assert_eq!(json["partitions"][2]["content"]["kind"], "squashfs");
+    assert_eq!(json["partitions"][1]["content"]["files"][1]["uki"]["texts"][".uname"], "6.12.107+deb13-amd64");
+
+    // A damaged primary table is told, and the backup read.
+    File::options().write(true).open(&path).unwrap().write_all_at(&[9], 512 + 60).unwrap();
+    let damaged = decode(&path).unwrap().to_string();
+    let line = damaged.lines().nth(2).unwrap();
+    assert_eq!(line, "the primary table is not valid (the GPT header's checksum is wrong); this is the backup");
+}
+
+#[test]
+fn what_is_not_ours_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |bytes: &[u8], expect: &str| {
+        let path = directory.path().join("file");
+        fs_err::write(&path, bytes).unwrap();
+        let failure = crate::failure::Failure::from(decode(&path).unwrap_err());
+        assert_eq!(failure.to_string().replace(directory.path().to_str().unwrap(), "D"), expect);
+    };
+    let unknown = "D/file is nothing that kmimage makes: no disk image, UKI, root image, hash tree or manifest";
+    check(b"", unknown);
+    check(&[0; 9000], unknown);
+    check(b"#!/bin/sh", unknown);
+    check(
+        b"MZ and no more",
+        "D/file looks like a unified kernel image, but can't be decoded: not a PE32+ image: it is too short",
+    );
+    check(
+        b"hsqs",
+        "D/file looks like a squashfs, but can't be decoded: a squashfs superblock has 96 bytes, this has 4",
+    );
+    check(
+        b"{\"format\": 2}",
+        "D/file looks like an image manifest, but can't be decoded: missing field `image_id` at line 1 column 13",
+    );
+    let failure = decode(directory.path()).map(|_| ()).unwrap_err();
+    assert_eq!(
+        failure.to_string().replace(directory.path().to_str().unwrap(), "D"),
+        "D holds 0 image manifests, not one"
+    );
+}
+
+#[test]
+fn damaged_disks_never_panic() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = write_disk(directory.path());
+    let file = File::options().read(true).write(true).open(&path).unwrap();
+    for at in (512..512 + 96).chain(1024..1024 + 128).chain((2 << 20)..(2 << 20) + 90) {
+        let mut old = [0];
+        file.read_exact_at(&mut old, at).unwrap();
+        for value in [0, 0x41, 0xff] {
+            file.write_all_at(&[value], at).unwrap();
+            let _ = decode(&path).map(|shown| shown.to_string());
+        }
+        file.write_all_at(&old, at).unwrap();
+    }
+}
