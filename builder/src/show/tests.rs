@@ -98,19 +98,13 @@ fn what_is_not_ours_is_refused() {
         b"MZ and no more",
         "D/file looks like a unified kernel image, but can't be decoded: not a PE32+ image: it is too short",
     );
-    check(
-        b"hsqs",
-        "D/file looks like a squashfs, but can't be decoded: a squashfs superblock has 96 bytes, this has 4",
-    );
+    check(b"hsqs", "D/file looks like a squashfs, but can't be decoded: a squashfs superblock has 96 bytes, this has 4");
     check(
         b"{\"format\": 2}",
         "D/file looks like an image manifest, but can't be decoded: missing field `image_id` at line 1 column 13",
     );
     let failure = decode(directory.path()).map(|_| ()).unwrap_err();
-    assert_eq!(
-        failure.to_string().replace(directory.path().to_str().unwrap(), "D"),
-        "D holds 0 image manifests, not one"
-    );
+    assert_eq!(failure.to_string().replace(directory.path().to_str().unwrap(), "D"), "D holds 0 image manifests, not one");
 }
 
 #[test]
