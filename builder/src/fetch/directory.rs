@@ -2,7 +2,7 @@
 
 use super::error::FetchError;
 use super::index::IndexText;
-use super::parallel;
+use crate::store::parallel;
 use crate::compose::deb::Deb;
 use crate::deb822::{self, Comments};
 use crate::hash::Sha256Digest;

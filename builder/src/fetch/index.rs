@@ -6,7 +6,7 @@
 use super::error::FetchError;
 use super::mirror::{Base, Whereabouts, identity, whereabouts};
 use super::openpgp;
-use super::parallel;
+use crate::store::parallel;
 use super::release::{Listed, Release, not_rolled_back};
 use super::session::{BlobError, Session};
 use super::{address, directory};

@@ -18,7 +18,6 @@ mod mirror;
 pub mod openpgp;
 pub mod options;
 pub mod packages;
-mod parallel;
 mod proxy;
 pub mod release;
 mod session;
@@ -27,7 +26,7 @@ pub use error::FetchError;
 pub use index::{IndexText, RepositoryIndex};
 pub use mirror::{DEBIAN, DEBIAN_SECURITY};
 pub use options::{Host, Options, Place};
-pub use packages::FetchedPackage;
+pub use packages::{FetchedPackage, export};
 pub use session::Session;
 
 #[cfg(test)]

@@ -3,15 +3,16 @@
 use super::error::FetchError;
 use super::http::HttpError;
 use super::mirror::{Whereabouts, whereabouts};
-use super::parallel::{self, Stop};
+use crate::store::parallel::{self, Stop};
 use super::session::{BlobError, Session};
 use super::{address, directory};
 use crate::lock::LockedPackage;
 use crate::profile::Repository;
 use crate::report::Event;
-use crate::store::StoreError;
+use crate::store::{ExportReport, Store, StoreError};
 use fs_err as fs;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -170,6 +171,19 @@ impl Session<'_> {
             directory: path.to_path_buf(),
         })
     }
+}
+
+/// Writes the .deb of each package from the store into a directory, under its file name in the archive: what `--repository NAME=DIR`
+/// takes on a machine without a network.
+pub fn export(store: &Store, packages: &[LockedPackage], directory: &Path) -> Result<ExportReport, StoreError> {
+    let mut files = BTreeMap::new();
+    for package in packages {
+        let name = package.path.rsplit('/').next().unwrap_or_default().to_string();
+        if files.insert(name.clone(), package.sha256).is_some_and(|other| other != package.sha256) {
+            return Err(StoreError::SameName { name });
+        }
+    }
+    store.export(&files, directory)
 }
 
 fn full_name(package: &LockedPackage) -> String {

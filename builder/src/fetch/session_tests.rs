@@ -449,6 +449,27 @@ fn a_directory_of_packages() {
 }
 
 #[test]
+fn an_export_comes_back_as_a_directory() {
+    let mut bench = bench();
+    let made = Made::new("trixie", debs());
+    bench.write(&made);
+    bench.packages(&made).unwrap();
+    let out = bench.directory.path().join("out");
+    let report = export(&bench.store(), &locked(&made), &out).unwrap();
+    assert_eq!(report.files, 2);
+    assert!(out.join("hello_1.0-1_amd64.deb").is_file());
+    std::fs::remove_dir_all(bench.directory.path().join("store")).unwrap();
+    bench.options.repositories.insert("test".into(), Place::Directory(out));
+    bench.options.offline = true;
+    bench.packages(&made).unwrap();
+
+    let mut clash = locked(&made);
+    clash[1].path = format!("other/{}", clash[0].path);
+    let error = export(&bench.store(), &clash, &bench.directory.path().join("out2")).unwrap_err();
+    assert_eq!(error.to_string(), "two packages have the file name hello_1.0-1_amd64.deb");
+}
+
+#[test]
 fn a_damaged_file_in_the_store_is_not_used() {
     let bench = bench();
     let made = Made::new("trixie", debs());

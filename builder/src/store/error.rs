@@ -54,6 +54,32 @@ pub enum StoreError {
         /// The store.
         directory: PathBuf,
     },
+    /// An export of what the store does not have.
+    #[error("the store {directory} lacks {}", .names.join(", "), directory = .directory.display())]
+    Missing {
+        /// The store.
+        directory: PathBuf,
+        /// The files' names.
+        names: Vec<String>,
+    },
+    /// An export over a file that is another one.
+    #[error("{path} is there already, and is another file", path = .path.display())]
+    Differs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An export of a file under a name that is none.
+    #[error("`{name}` is not a file name")]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// Two different files that would be exported under one name.
+    #[error("two packages have the file name {name}")]
+    SameName {
+        /// The name.
+        name: String,
+    },
     /// Any other failure of the file system; the message names the file.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -85,6 +111,9 @@ impl Classified for StoreError {
         match self {
             StoreError::Damaged { .. } | StoreError::Mismatch { .. } | StoreError::DamagedDate { .. } => Kind::Trust,
             StoreError::Full { .. } | StoreError::Lock { .. } | StoreError::InUse { .. } => Kind::Host,
+            StoreError::Missing { .. } => Kind::Unavailable,
+            StoreError::Differs { .. } | StoreError::SameName { .. } => Kind::Usage,
+            StoreError::BadName { .. } => Kind::Profile,
             StoreError::Io(error) => io_kind(error),
         }
     }
@@ -100,9 +129,12 @@ impl Classified for StoreError {
                 path.display()
             )],
             StoreError::Full { .. } => vec![
-                "Free some space; `kmimage cache gc` removes what no lock needs.".into(),
+                "Free some space; `kmimage cache gc` removes what no lock names and no build used lately.".into(),
                 "Put the store on another file system: `--store DIR`, or KMIMAGE_STORE in the environment.".into(),
             ],
+            StoreError::Missing { .. } => vec!["A build, or `kmimage lock`, of the profile brings them into the store.".into()],
+            StoreError::Differs { .. } => vec!["Remove it, or export to an empty directory.".into()],
+            StoreError::SameName { .. } => vec!["Export one profile at a time.".into()],
             StoreError::InUse { .. } => vec!["Wait until the other kmimage is done, then try again.".into()],
             _ => Vec::new(),
         }

@@ -6,6 +6,7 @@
 //! partial/<sha256>      a download under way, locked by who downloads it; an interrupted one is resumed
 //! cached/<kind>/<key>   small derived data, sealed by a BLAKE3 digest (`cached`)
 //! packs/<kind>/<key>    big derived files, sealed likewise (`pack`)
+//! blocks/               compressed blocks of root images; `assemble::block_cache` reads, writes and checks them
 //! seen/<key>            the newest Release date seen of a repository (`seen`)
 //! tmp/                  files being written; renamed when complete
 //! ```
@@ -19,14 +20,19 @@
 mod blob;
 mod derived;
 mod error;
+mod export;
 mod pack;
+pub(crate) mod parallel;
 mod partial;
 mod seen;
+mod upkeep;
 mod write;
 
 pub use error::StoreError;
+pub use export::ExportReport;
 pub use pack::{Pack, PackWriter};
 pub(crate) use partial::Download;
+pub use upkeep::{GcReport, GcRules, VerifyReport};
 pub use partial::Partial;
 
 use fs_err as fs;

@@ -5,16 +5,16 @@ use std::sync::{Mutex, PoisonError};
 
 /// Lets running jobs see that another one has failed.
 #[derive(Debug, Default)]
-pub(super) struct Stop(AtomicBool);
+pub(crate) struct Stop(AtomicBool);
 
 impl Stop {
-    pub(super) fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// `job` of every item, in the items' order. Of several failures the first that happened is returned: the others may merely follow.
-pub(super) fn each<I: Sync, T: Send, E: Send>(
+pub(crate) fn each<I: Sync, T: Send, E: Send>(
     items: &[I],
     threads: usize,
     job: impl Fn(&I, &Stop) -> Result<T, E> + Sync,
