@@ -2,11 +2,11 @@
 
 use super::error::FetchError;
 use super::index::IndexText;
-use crate::store::parallel;
 use crate::compose::deb::Deb;
 use crate::deb822::{self, Comments};
 use crate::hash::Sha256Digest;
 use crate::lock::LockedPackage;
+use crate::store::parallel;
 use fs_err as fs;
 use std::path::{Path, PathBuf};
 

@@ -6,7 +6,6 @@
 use super::error::FetchError;
 use super::mirror::{Base, Whereabouts, identity, whereabouts};
 use super::openpgp;
-use crate::store::parallel;
 use super::release::{Listed, Release, not_rolled_back};
 use super::session::{BlobError, Session};
 use super::{address, directory};
@@ -14,6 +13,7 @@ use crate::hash::Sha256Digest;
 use crate::profile::{Layout, Location, Repository, Source, Trust};
 use crate::report::Event;
 use crate::store::StoreError;
+use crate::store::parallel;
 use jiff::Timestamp;
 use sequoia_openpgp::Cert;
 use std::fs::File;

@@ -3,12 +3,12 @@
 use super::error::FetchError;
 use super::http::HttpError;
 use super::mirror::{Whereabouts, whereabouts};
-use crate::store::parallel::{self, Stop};
 use super::session::{BlobError, Session};
 use super::{address, directory};
 use crate::lock::LockedPackage;
 use crate::profile::Repository;
 use crate::report::Event;
+use crate::store::parallel::{self, Stop};
 use crate::store::{ExportReport, Store, StoreError};
 use fs_err as fs;
 use jiff::Timestamp;

@@ -32,8 +32,8 @@ pub use error::StoreError;
 pub use export::ExportReport;
 pub use pack::{Pack, PackWriter};
 pub(crate) use partial::Download;
-pub use upkeep::{GcReport, GcRules, VerifyReport};
 pub use partial::Partial;
+pub use upkeep::{GcReport, GcRules, VerifyReport};
 
 use fs_err as fs;
 use std::ffi::OsStr;
