@@ -8,9 +8,12 @@ pub mod dependency;
 pub mod error;
 mod offers;
 pub mod packages;
+mod pin;
 mod request;
+pub mod scripts;
 
 pub use closure::{Closure, Selected, closure};
 pub use error::ResolveError;
 pub use offers::{Held, RepositoryPackages};
+pub use pin::{HeldError, hold, pin};
 pub use request::{Request, origins};
