@@ -18,7 +18,9 @@ pub(super) fn collect(tree: &mut Tree, packages: &[Unpacked], licences: &str, no
         return Ok(());
     }
     let mut moves = Vec::new();
-    for package in packages {
+    let mut sorted: Vec<&Unpacked> = packages.iter().collect();
+    sorted.sort_by_key(|package| &package.name);
+    for package in sorted {
         let name = &*package.name;
         let own = below(DOC, &format!("/{name}/copyright"))?;
         let place = below(licences, &format!("/{name}/copyright"))?;
@@ -41,6 +43,11 @@ pub(super) fn collect(tree: &mut Tree, packages: &[Unpacked], licences: &str, no
     }
     for (found, _, _) in &moves {
         tree.remove(found);
+    }
+    let directory = below(licences, "")?;
+    if !moves.is_empty() && tree.get(&directory).is_none() {
+        make_room(tree, &directory)?;
+        tree.insert(directory, Entry::directory(Origin::Kmimage));
     }
     for (_, place, entry) in moves {
         make_room(tree, &place)?;
