@@ -72,6 +72,9 @@ fn check(key: &BlockKey, form: Form, bytes: &[u8]) -> [u8; 16] {
     check
 }
 
+/// What a pack holds.
+pub(super) type Index = Vec<(BlockKey, Entry)>;
+
 /// An open pack.
 #[derive(Debug)]
 pub(super) struct Pack {
@@ -82,7 +85,7 @@ pub(super) struct Pack {
 
 impl Pack {
     /// Opens a pack and reads its index. None: it is not sound.
-    pub(super) fn open(path: &Path) -> io::Result<Option<(Self, Vec<(BlockKey, Entry)>)>> {
+    pub(super) fn open(path: &Path) -> io::Result<Option<(Self, Index)>> {
         let file = fs::File::open(path)?.into_file();
         let len = file.metadata()?.len();
         let Some(trailer_at) = len.checked_sub(TRAILER as u64) else { return Ok(None) };

@@ -1,6 +1,6 @@
 //! The on-disk format, as numbers: squashfs 4.0, little-endian, as Linux reads it (`fs/squashfs/squashfs_fs.h`).
 //!
-//! Pure: bytes in, bytes out.
+//! Shared by the writer and by [`super::read`]. Pure: bytes in, bytes out.
 
 /// First four bytes of a squashfs.
 pub(super) const MAGIC: u32 = 0x7371_7368;
@@ -43,6 +43,7 @@ pub(super) mod inode {
     pub(in super::super) const BLOCK_DEVICE: u16 = 4;
     pub(in super::super) const CHAR_DEVICE: u16 = 5;
     pub(in super::super) const FIFO: u16 = 6;
+    pub(in super::super) const SOCKET: u16 = 7;
     pub(in super::super) const EXTENDED: u16 = 7;
 }
 

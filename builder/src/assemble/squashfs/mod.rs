@@ -12,7 +12,7 @@
 //! stored once, and a block that the cache has is neither read nor compressed.
 //!
 //! Deliberately not here: other compressions than zstd, other versions than 4.0, sockets, POSIX ACLs (squashfs has none),
-//! appending to a squashfs.
+//! appending to a squashfs. [`read`] reads back what an image holds.
 
 mod error;
 mod format;
@@ -20,6 +20,9 @@ mod fragments;
 mod inodes;
 mod metadata;
 mod plan;
+pub mod read;
+#[cfg(test)]
+mod read_tests;
 mod sink;
 mod stream;
 mod tables;
@@ -113,6 +116,15 @@ pub fn write(
     let (len, hasher) = sink.finish(PADDING, &superblock.encode())?;
     let leaves = hasher.map(LeafHasher::finish).transpose().map_err(|_| Error::Thread)?;
     Ok(Summary { len, leaves, inodes: plan.inodes.len(), content_bytes: plan.bytes, stored_bytes, cache: cache_use })
+}
+
+/// The blocks that [`write`] would compress, in its order and all in memory: what benchmarks hold it against.
+pub fn blocks_in_memory(tree: &Tree, block_size: u32) -> Result<Vec<Vec<u8>>, Error> {
+    if !format::valid_block_size(block_size) {
+        return Err(Error::BlockSize(block_size));
+    }
+    let plan = Plan::new(tree, block_size)?;
+    plan.blocks.iter().map(stream::block_in_memory).collect()
 }
 
 /// Writes all that follows the data. The order is the kernel's: it refuses tables that are not in it.

@@ -261,6 +261,13 @@ fn read(block: &Block, buffer: &mut Vec<u8>) -> Result<(), Error> {
     Ok(())
 }
 
+/// A block's bytes before compression.
+pub(super) fn block_in_memory(block: &Block) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    read(block, &mut bytes)?;
+    Ok(bytes)
+}
+
 /// True if all bytes are zero.
 fn is_zero(bytes: &[u8]) -> bool {
     const ZEROS: [u8; 4096] = [0; 4096];

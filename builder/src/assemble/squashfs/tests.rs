@@ -449,3 +449,58 @@ fn the_superblock_is_written_last() {
     file.read_exact_at(&mut head, 0).unwrap();
     assert!(matches!(Superblock::parse(&head), Err(SuperblockError::Signature)));
 }
+
+/// Linux itself, where the test may mount: run by hand as root.
+#[test]
+#[ignore = "needs root, a loop device and squashfs in the kernel"]
+fn the_kernel_mounts_the_tree() {
+    for block_size in [4096, 1 << 18] {
+        let tree = torture(true);
+        let image = write_image(&tree, options(3, block_size), None);
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        tool("mount", &["-t", "squashfs", "-o", "loop,ro", &image.file.path().to_string_lossy(), &root.to_string_lossy()]);
+        let compared = std::panic::catch_unwind(|| compare_mounted(&tree, root));
+        tool("umount", &[&root.to_string_lossy()]);
+        compared.unwrap();
+    }
+}
+
+fn compare_mounted(tree: &Tree, root: &Path) {
+    for (path, entry) in tree.iter() {
+        let found = root.join(Path::new(std::ffi::OsStr::from_bytes(&path.as_bytes()[1..])));
+        let metadata = fs_err::symlink_metadata(&found).unwrap();
+        assert_eq!(
+            (metadata.mode() & 0o7777, metadata.uid(), metadata.gid()),
+            (entry.mode.into(), entry.uid, entry.gid),
+            "{path}"
+        );
+        let device = match &entry.kind {
+            Kind::File(content) => {
+                assert!(fs_err::read(&found).unwrap() == content.to_vec().unwrap(), "{path}");
+                0
+            }
+            Kind::Symlink(target) => {
+                assert_eq!(fs_err::read_link(&found).unwrap().as_os_str().as_bytes(), &**target);
+                0
+            }
+            Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => rustix::fs::makedev(*major, *minor),
+            Kind::Directory => {
+                let children = fs_err::read_dir(&found).unwrap().count();
+                assert_eq!(children, tree.iter().filter(|(child, _)| child.parent().as_ref() == Some(path)).count());
+                0
+            }
+            Kind::Fifo => 0,
+        };
+        assert_eq!(metadata.rdev(), device, "{path}");
+        if entry.link.is_some() {
+            assert_eq!(metadata.nlink(), 3);
+        }
+        for (name, value) in &entry.xattrs {
+            let mut buffer = vec![0; 8192];
+            let len = rustix::fs::lgetxattr(&found, name.as_slice(), &mut buffer).unwrap();
+            assert_eq!(&buffer[..len], value.as_slice(), "{path}");
+        }
+        assert!(fs_err::symlink_metadata(found.join("not there")).is_err());
+    }
+}
