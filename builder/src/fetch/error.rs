@@ -259,7 +259,8 @@ impl Classified for FetchError {
                 Kind::Host => Kind::Unavailable,
                 other => other,
             },
-            E::BadDeb { .. } | E::BadControl { .. } => Kind::Trust,
+            E::BadDeb { source, .. } => source.kind(),
+            E::BadControl { .. } => Kind::Trust,
         }
     }
 

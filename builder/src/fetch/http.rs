@@ -189,7 +189,6 @@ struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     body: Body,
-    host: String,
 }
 
 impl Client {
@@ -214,7 +213,7 @@ impl Client {
                 }
                 let mut bytes = Vec::new();
                 let mut reader = answer.body.into_reader().take(limit + 1);
-                reader.read_to_end(&mut bytes).map_err(|error| self.broken(&answer.host, error.into()))?;
+                reader.read_to_end(&mut bytes).map_err(|error| self.broken(error.into()))?;
                 match bytes.len() as u64 {
                     len if len > limit => Err(HttpError::TooLarge { limit }),
                     len if announced.is_some_and(|announced| announced != len) => Err(self.ended(len)),
@@ -253,7 +252,7 @@ impl Client {
             return Ok(());
         }
         let mut answer = self.get(address, partial.len(), tag.as_deref())?;
-        if partial.len() > 0 && !resumes(&answer, partial.len()) {
+        if !partial.is_empty() && !resumes(&answer, partial.len()) {
             // A server that does not know ranges, or a file that has changed. Where the answer is the whole file, take it.
             partial.restart()?;
             if answer.status != StatusCode::OK {
@@ -269,7 +268,6 @@ impl Client {
                 return Err(HttpError::WrongSize { found, wanted: size, more: found > size });
             }
         }
-        let host = answer.host;
         let announced = content_length(&answer.headers).is_some();
         let mut reader = answer.body.into_reader();
         let mut buffer = vec![0; 64 * 1024];
@@ -277,7 +275,7 @@ impl Client {
             let n = match reader.read(&mut buffer) {
                 Ok(n) => n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.broken(&host, error.into())),
+                Err(error) => return Err(self.broken(error.into())),
             };
             if n == 0 {
                 break;
@@ -331,7 +329,7 @@ impl Client {
             }
             let (parts, body) = request.call().map_err(|error| self.refused(&host, error))?.into_parts();
             match parts.status.as_u16() {
-                200 | 206 | 416 => return Ok(Answer { status: parts.status, headers: parts.headers, body, host }),
+                200 | 206 | 416 => return Ok(Answer { status: parts.status, headers: parts.headers, body }),
                 301 | 302 | 303 | 307 | 308 => {
                     let location = parts.headers.get(header::LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
                     let location = location.unwrap_or_default();
@@ -389,16 +387,16 @@ impl Client {
                 | io::ErrorKind::BrokenPipe
                 | io::ErrorKind::UnexpectedEof
                 | io::ErrorKind::TimedOut
-                | io::ErrorKind::WouldBlock => self.broken(&host, error),
+                | io::ErrorKind::WouldBlock => self.broken(error),
                 _ => HttpError::Unreachable { host, source: error },
             },
             E::BadUri(_) | E::Http(_) => HttpError::BadAddress { address: host },
-            other => self.broken(&host, other),
+            other => self.broken(other),
         }
     }
 
     /// An error while bytes should come.
-    fn broken(&self, _host: &str, error: ureq::Error) -> HttpError {
+    fn broken(&self, error: ureq::Error) -> HttpError {
         match error {
             ureq::Error::Timeout(_) => HttpError::Stalled { stall: self.stall, tries: 1, got: 0 },
             source => HttpError::Broken { source, tries: 1, got: 0 },

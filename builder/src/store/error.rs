@@ -31,11 +31,11 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The file system is full.
-    #[error("no space left to write {path} ({bytes} bytes)", path = path.display())]
+    #[error("no space left to write {path}{}", after(*.bytes), path = .path.display())]
     Full {
         /// The file being written.
         path: PathBuf,
-        /// How many bytes it takes, or took until the space ran out.
+        /// How many bytes it takes, as far as that is known.
         bytes: u64,
         /// The system's word.
         source: io::Error,
@@ -95,6 +95,10 @@ impl StoreError {
             _ => StoreError::Io(error),
         }
     }
+}
+
+fn after(bytes: u64) -> String {
+    if bytes == 0 { String::new() } else { format!(" ({bytes} bytes)") }
 }
 
 /// The system's own error out of one that fs_err has given a path.

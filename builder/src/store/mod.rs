@@ -21,6 +21,8 @@ mod blob;
 mod derived;
 mod error;
 mod export;
+#[cfg(test)]
+mod full_tests;
 mod pack;
 pub(crate) mod parallel;
 mod partial;

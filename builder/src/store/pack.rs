@@ -37,8 +37,8 @@ pub struct PackWriter {
     chunk: blake3::Hasher,
     chunks: blake3::Hasher,
     len: u64,
-    /// A full disk is remembered, so that the caller's own error cannot hide it.
-    full: Option<io::Error>,
+    /// A full disk is remembered (with the bytes wanted until then), so that the caller's own error cannot hide it.
+    full: Option<(io::Error, u64)>,
 }
 
 impl PackWriter {
@@ -48,9 +48,10 @@ impl PackWriter {
     }
 
     fn write_all_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let wanted = self.len + bytes.len() as u64;
         self.file.write_all(bytes).inspect_err(|error| {
             if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
-                self.full = Some(error.kind().into());
+                self.full = Some((error.kind().into(), wanted));
             }
         })
     }
@@ -118,8 +119,8 @@ impl Store {
             full: None,
         };
         let written = write(&mut writer);
-        if let Some(error) = writer.full.take() {
-            return Err(StoreError::from_write(error, &path, writer.len).into());
+        if let Some((error, wanted)) = writer.full.take() {
+            return Err(StoreError::from_write(error, &path, wanted).into());
         }
         let value = written?;
         Ok((self.seal_pack(writer)?, value))
@@ -205,7 +206,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         for len in [0, 1, CHUNK - 1, CHUNK, 5 * CHUNK + 7] {
-            let payload: Vec<u8> = (0..len).map(|at| (at * 31 >> 3) as u8).collect();
+            let payload: Vec<u8> = (0..len).map(|at| ((at * 31) >> 3) as u8).collect();
             assert!(store.pack("data", "k").unwrap().is_none());
             let (pack, value) = store
                 .put_pack("data", "k", |writer| -> Result<u8, StoreError> {
