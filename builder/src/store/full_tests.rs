@@ -35,7 +35,10 @@ fn on_a_full_disk() {
     let check = |error: StoreError, path: PathBuf| {
         let text = error.to_string();
         assert!(text.starts_with(&format!("no space left to write {} (", path.display())) && text.ends_with(" bytes)"), "{text}");
-        assert_eq!(std::error::Error::source(&error).map(ToString::to_string).as_deref(), Some("No space left on device (os error 28)"));
+        assert_eq!(
+            std::error::Error::source(&error).map(ToString::to_string).as_deref(),
+            Some("No space left on device (os error 28)")
+        );
         assert_eq!(error.kind(), Kind::Host);
         assert!(error.hints()[0].contains("kmimage cache gc"));
     };
