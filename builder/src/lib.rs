@@ -9,6 +9,7 @@ pub mod assemble;
 pub mod cli;
 pub mod compose;
 pub mod deb822;
+pub mod embedded_init;
 pub mod emit;
 pub mod failure;
 pub mod fetch;

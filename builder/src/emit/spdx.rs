@@ -16,6 +16,8 @@ pub struct Crate {
     pub name: String,
     /// Its version.
     pub version: String,
+    /// The licence that its manifest states, as an SPDX expression.
+    pub license: String,
     /// SHA-256 of its archive, in hexadecimal, as Cargo.lock has it; none for one of this workspace.
     pub sha256: Option<String>,
 }
@@ -68,6 +70,8 @@ struct Package {
     primary_package_purpose: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     source_info: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    license_declared: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     checksums: Vec<Checksum>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -140,6 +144,7 @@ pub fn render(facts: &Facts<'_>) -> serde_json::Result<String> {
     for linked in crates {
         let id = unique(&mut ids, &format!("SPDXRef-crate-{}-{}", linked.name, linked.version));
         let mut package = package(&id, &linked.name, &linked.version, "LIBRARY");
+        package.license_declared = Some(linked.license.clone());
         package.checksums = linked.sha256.as_deref().map(sha256).unwrap_or_default();
         package.external_refs = purl(format!("pkg:cargo/{}@{}", percent(&linked.name), percent(&linked.version)));
         relationships.push(relation(INIT, "STATIC_LINK", &id));
@@ -177,6 +182,7 @@ fn package(id: &str, name: &str, version: &str, purpose: &'static str) -> Packag
         files_analyzed: false,
         primary_package_purpose: purpose,
         source_info: None,
+        license_declared: None,
         checksums: Vec::new(),
         external_refs: Vec::new(),
     }
@@ -233,7 +239,12 @@ mod tests {
 
     fn sample() -> String {
         let packages = [deb("libstdc++6", "14.2.0-19", "debian"), deb("libc6", "1:2.41-12+deb13u1", "debian-security")];
-        let crates = [Crate { name: "rustix".to_owned(), version: "1.1.6".to_owned(), sha256: Some("ab".repeat(32)) }];
+        let crates = [Crate {
+            name: "rustix".to_owned(),
+            version: "1.1.6".to_owned(),
+            license: "MIT".to_owned(),
+            sha256: Some("ab".repeat(32)),
+        }];
         let facts = Facts {
             image_id: "kmimage-base",
             image_version: "0.1.0",
