@@ -6,7 +6,7 @@
 //! The bundle alone is made, not the link per certificate nor OpenSSL's links by name hash: Go, Rust and curl open the bundle, and a
 //! Go program that finds single certificates beside it parses everything twice.
 
-use super::{DeriveError, files_below, path, put_unless_overlaid, read, read_text};
+use super::{DeriveError, files_below, path, put_unless_overlaid, read, text_at};
 use crate::compose::content::Content;
 use crate::compose::tree::{Entry, Kind, Origin, Tree, TreePath};
 
@@ -32,7 +32,7 @@ pub fn derive(tree: &mut Tree) -> Result<(), DeriveError> {
 fn certificates(tree: &Tree) -> Result<Vec<TreePath>, DeriveError> {
     let shipped = path("/usr/share/ca-certificates")?;
     let mut certificates = Vec::new();
-    match read_text(tree, &path("/etc/ca-certificates.conf")?)? {
+    match text_at(tree, &path("/etc/ca-certificates.conf")?)? {
         Some(text) => {
             for name in text.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '!'])) {
                 let certificate =

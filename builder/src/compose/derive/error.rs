@@ -30,11 +30,11 @@ pub enum DeriveError {
         path: TreePath,
     },
     /// An overlay brings a file that only kmimage can write.
-    #[error("{overlay} brings {path}, which kmimage writes itself")]
+    #[error("overlay {overlay} brings {path}, which kmimage writes itself")]
     OverlayOwns {
         /// The path in the image.
         path: TreePath,
-        /// The overlay, as an origin prints it (`overlay NAME`).
+        /// The overlay.
         overlay: String,
     },
     /// A line of passwd, group or a sysusers.d file says what can't be done.
@@ -82,7 +82,7 @@ impl Classified for DeriveError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            DeriveError::OverlayOwns { path, overlay } => vec![format!("Take {path} out of {overlay}.")],
+            DeriveError::OverlayOwns { path, overlay } => vec![format!("Take {path} out of the overlay {overlay}.")],
             DeriveError::TwoModules { first, second, .. } => {
                 vec![format!("Drop one of them by `drop` in the profile: {first} or {second}.")]
             }

@@ -7,7 +7,7 @@
 //! here and reported by `check`. In modules.dep a module comes before those that it needs itself, so that loading from the end of a
 //! line to its front always works.
 
-use super::{DeriveError, path, put_unless_overlaid, read_text};
+use super::{DeriveError, path, put_unless_overlaid, text_at};
 use crate::compose::content::Content;
 use crate::compose::facts::{Fact, Facts, KernelModule, ModuleName};
 use crate::compose::tree::{Entry, Origin, Tree, TreePath};
@@ -30,7 +30,7 @@ pub fn derive(tree: &mut Tree, facts: &Facts) -> Result<(), DeriveError> {
     for release in facts.kernel_releases(tree) {
         let directory = path(&format!("/usr/lib/modules/{release}"))?;
         let in_directory = |name: &str| path(&format!("/usr/lib/modules/{release}/{name}"));
-        let order = read_text(tree, &in_directory("modules.order")?)?.unwrap_or_default();
+        let order = text_at(tree, &in_directory("modules.order")?)?.unwrap_or_default();
         let modules = modules(tree, facts, &directory, &order)?;
         let sorted = load_order(&modules)?;
         files.push((in_directory("modules.dep")?, dependencies(&modules, &sorted)));

@@ -4,7 +4,7 @@
 //! header, entries in ld.so's search order, strings. Libraries in `glibc-hwcaps` directories are not indexed: an image that wants
 //! them needs the extension, and ld.so falls back to the plain ones. Only x86-64 libraries count.
 
-use super::{DeriveError, library_directories, path, put_own};
+use super::{DeriveError, library_directories, path, put_own, read};
 use crate::compose::content::Content;
 use crate::compose::facts::{Elf, ElfKind, Fact, Facts, MACHINE_X86_64};
 use crate::compose::tree::{Entry, Kind, Origin, Tree, TreePath};
@@ -157,6 +157,25 @@ fn encode(entries: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     bytes.extend_from_slice(&rows);
     bytes.extend_from_slice(&strings);
     bytes
+}
+
+/// What /etc/ld.so.cache says: soname -> path, of several the first. Empty if there is none, or none of our format.
+pub(crate) fn library_cache(tree: &Tree) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, DeriveError> {
+    Ok(read(tree, &path("/etc/ld.so.cache")?)?.and_then(|bytes| decode(&bytes)).unwrap_or_default())
+}
+
+fn decode(bytes: &[u8]) -> Option<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?) as usize);
+    let string = |at: usize| bytes.get(at..)?.split(|&byte| byte == 0).next();
+    if !bytes.starts_with(b"glibc-ld.so.cache1.1") {
+        return None;
+    }
+    let mut libraries = BTreeMap::new();
+    for row in bytes.get(HEADER..)?.chunks_exact(ENTRY).take(word(20)?).enumerate().map(|(at, _)| HEADER + at * ENTRY) {
+        let (key, value) = (string(word(row + 4)?)?, string(word(row + 8)?)?);
+        libraries.entry(key.to_vec()).or_insert_with(|| value.to_vec());
+    }
+    Some(libraries)
 }
 
 fn lossy(bytes: &[u8]) -> String {

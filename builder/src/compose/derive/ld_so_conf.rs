@@ -1,6 +1,6 @@
 //! ld.so.conf: the directories that ldconfig searches, in its order.
 
-use super::{DeriveError, path, read_text};
+use super::{DeriveError, path, text_at};
 use crate::compose::tree::{Kind, Tree, TreePath};
 use crate::profile::PathGlob;
 
@@ -9,6 +9,11 @@ const BUILT_IN: [&str; 4] = ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu
 
 /// ldconfig's own limit.
 const NESTING_LIMIT: usize = 10;
+
+/// Where ld.so looks last.
+pub(crate) fn library_defaults() -> Vec<TreePath> {
+    BUILT_IN.iter().filter_map(|directory| TreePath::new(directory).ok()).collect()
+}
 
 /// The directories as written and as they resolve in the tree; a directory that is reached twice counts where it comes first, one that
 /// is not there not at all.
@@ -32,7 +37,7 @@ fn read_conf(tree: &Tree, conf: &TreePath, depth: usize, directories: &mut Vec<S
     if depth > NESTING_LIMIT {
         return Err(DeriveError::Include { path: conf.clone() });
     }
-    for line in read_text(tree, conf)?.unwrap_or_default().lines() {
+    for line in text_at(tree, conf)?.unwrap_or_default().lines() {
         let line = line.split('#').next().unwrap_or_default().trim();
         match line.split_once([' ', '\t']) {
             Some(("include", patterns)) => {

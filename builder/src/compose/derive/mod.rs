@@ -16,7 +16,8 @@ pub mod skeleton;
 pub mod users;
 
 pub use error::DeriveError;
-pub(crate) use ld_so_conf::library_directories;
+pub(crate) use ld_so_cache::library_cache;
+pub(crate) use ld_so_conf::{library_defaults, library_directories};
 
 use super::content::Content;
 use super::facts::Facts;
@@ -83,7 +84,7 @@ fn read(tree: &Tree, path: &TreePath) -> Result<Option<Vec<u8>>, DeriveError> {
 }
 
 /// As [`read`], a text; bytes that are no UTF-8 are replaced.
-fn read_text(tree: &Tree, path: &TreePath) -> Result<Option<String>, DeriveError> {
+pub(crate) fn text_at(tree: &Tree, path: &TreePath) -> Result<Option<String>, DeriveError> {
     Ok(read(tree, path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 

@@ -7,7 +7,7 @@
 //! Nobody logs in to an image: every password field is `*`, every shell /usr/sbin/nologin (which need not be there), and there is no
 //! shadow file. Not supported, and refused by name: specifiers (%), numbers taken from the owner of a file.
 
-use super::{DeriveError, path, put_unless_overlaid, read_text};
+use super::{DeriveError, path, put_unless_overlaid, text_at};
 use crate::compose::content::Content;
 use crate::compose::tree::{Entry, Origin, Tree, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,7 +81,7 @@ fn base(tree: &Tree) -> Result<Accounts, DeriveError> {
     let passwd = path("/usr/share/base-passwd/passwd.master")?;
     let group = path("/usr/share/base-passwd/group.master")?;
     let mut accounts = Accounts::default();
-    match (read_text(tree, &passwd)?, read_text(tree, &group)?) {
+    match (text_at(tree, &passwd)?, text_at(tree, &group)?) {
         (Some(users), Some(groups)) => {
             for (line, fields) in lines(&users) {
                 let user = master_user(&fields).ok_or_else(|| malformed(&passwd, line))?;
@@ -146,7 +146,7 @@ fn declarations(tree: &Tree) -> Result<Vec<(TreePath, usize, Declaration)>, Deri
     }
     let mut found = Vec::new();
     for file in files.into_values() {
-        for (at, line) in read_text(tree, &file)?.unwrap_or_default().lines().enumerate() {
+        for (at, line) in text_at(tree, &file)?.unwrap_or_default().lines().enumerate() {
             let wrong = |problem| DeriveError::Accounts { path: file.clone(), line: at + 1, problem };
             if let Some(declaration) = sysusers::parse(line).map_err(wrong)? {
                 found.push((file.clone(), at + 1, declaration));

@@ -29,9 +29,9 @@ pub struct Family {
     pub kind: FamilyKind,
     /// Byte strings that all occur in it; empty: not known by its bytes.
     pub marks: &'static [&'static str],
-    /// Packages whose programs it is, wherever they lie: names, or beginnings of names where a `*` ends them.
+    /// Packages whose programs it is, wherever they lie: a `*` stands for a version.
     pub packages: &'static [&'static str],
-    /// Names of its executables: names, or beginnings of names where a `*` ends them.
+    /// Names of its executables: a `*` stands for a version.
     pub names: &'static [&'static str],
 }
 
