@@ -4,7 +4,7 @@
 //! a package goes, which in an image never happens. Removing files (`rm`) is no effect: what a package cleans up is not there.
 
 use super::shell::{self, Command, Word};
-use super::{Alternative, AlternativeLink};
+use crate::compose::derive::alternatives::{Alternative, Link};
 use crate::profile::ScriptKind;
 
 /// Something that a script would do.
@@ -134,12 +134,12 @@ pub fn effects(script: ScriptKind, bytes: &[u8]) -> Vec<Effect> {
 }
 
 /// The `update-alternatives --install` calls of a script that can be read without running it.
-pub(super) fn alternatives(package: &str, bytes: &[u8]) -> Vec<Alternative> {
+pub(super) fn alternatives(bytes: &[u8]) -> Vec<Alternative> {
     let text = String::from_utf8_lossy(bytes);
     if other_language(&text).is_some() {
         return Vec::new();
     }
-    shell::commands(&text).iter().filter_map(|command| alternative(package, program_words(command))).collect()
+    shell::commands(&text).iter().filter_map(|command| alternative(program_words(command))).collect()
 }
 
 /// The first line, if it names anything but a POSIX shell. An ELF program has no line, but an effect all the same.
@@ -240,7 +240,7 @@ fn of_word(line: usize, words: &[Word], at: usize, program: &str, spoken: &str) 
         "dpkg-divert" if has(&["--list", "--listpackage", "--truename", "--remove", "--help", "--version"]) => None,
         "dpkg-statoverride" if !has(&["--add"]) => None,
         "dpkg-divert" | "dpkg-statoverride" => effect(None),
-        "update-alternatives" if alternative("", &words[at..]).is_some() => effect(Some("derive step alternatives")),
+        "update-alternatives" if alternative(&words[at..]).is_some() => effect(Some("derive step alternatives")),
         "update-alternatives" if has(&["--install", "--set", "--set-selections", "--config"]) => effect(None),
         "update-alternatives" => None,
         "dpkg-trigger" if has(&["--check-supported"]) => None,
@@ -259,7 +259,7 @@ fn of_word(line: usize, words: &[Word], at: usize, program: &str, spoken: &str) 
 }
 
 /// `update-alternatives [OPTION]... --install LINK NAME PATH PRIORITY [--slave LINK NAME PATH]...`, if no word depends on a run.
-fn alternative(package: &str, words: &[Word]) -> Option<Alternative> {
+fn alternative(words: &[Word]) -> Option<Alternative> {
     let (program, arguments) = words.split_first()?;
     let start = arguments.iter().position(|word| word.text == "--install")?;
     let arguments = arguments.get(start + 1..)?;
@@ -267,9 +267,7 @@ fn alternative(package: &str, words: &[Word]) -> Option<Alternative> {
         return None;
     }
     let link = |words: &[Word]| match words {
-        [link, name, path, ..] => {
-            Some(AlternativeLink { link: link.text.clone(), name: name.text.clone(), path: path.text.clone() })
-        }
+        [link, name, path, ..] => Some(Link { link: link.text.clone(), name: name.text.clone(), path: path.text.clone() }),
         _ => None,
     };
     let (head, mut rest) = arguments.split_at_checked(4)?;
@@ -282,7 +280,7 @@ fn alternative(package: &str, words: &[Word]) -> Option<Alternative> {
         slaves.push(link(slave)?);
         rest = slave.get(3..)?;
     }
-    Some(Alternative { package: package.to_owned(), master, priority, slaves })
+    Some(Alternative { master, priority, slaves })
 }
 
 /// Why a file command needs no answer: all that it changes is in covered places.

@@ -9,6 +9,7 @@ mod shell;
 
 pub use effects::{Effect, effects};
 
+use crate::compose::derive::alternatives::Alternative;
 use crate::failure::{Classified, Kind};
 use crate::hash::Sha256Digest;
 use crate::profile::{ScriptAnswer, ScriptKind};
@@ -45,30 +46,6 @@ pub struct Ledger {
     pub alternatives: Vec<Alternative>,
     /// Answers of the profile that nothing asks for any more: `package script: effect`.
     pub unused_answers: Vec<String>,
-}
-
-/// One `update-alternatives --install LINK NAME PATH PRIORITY [--slave LINK NAME PATH]...`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alternative {
-    /// The package that says so.
-    pub package: String,
-    /// The master link and what it leads to.
-    pub master: AlternativeLink,
-    /// The highest wins.
-    pub priority: i64,
-    /// Links that follow the master.
-    pub slaves: Vec<AlternativeLink>,
-}
-
-/// A link of an alternative: `link` -> /etc/alternatives/`name` -> `path`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlternativeLink {
-    /// The generic path (`/usr/sbin/iptables`).
-    pub link: String,
-    /// Its name in /etc/alternatives.
-    pub name: String,
-    /// The file itself (`/usr/sbin/iptables-nft`).
-    pub path: String,
 }
 
 /// An effect that neither kmimage nor the profile answers for.
@@ -162,7 +139,7 @@ pub fn alternatives(script: Script<'_>) -> Vec<Alternative> {
     if script.kind != ScriptKind::Postinst && script.kind != ScriptKind::Preinst {
         return Vec::new();
     }
-    effects::alternatives(script.package, script.bytes)
+    effects::alternatives(script.bytes)
 }
 
 #[cfg(test)]

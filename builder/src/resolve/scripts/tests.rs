@@ -1,6 +1,7 @@
 //! Excerpts of scripts that Debian 13 ships, and what the ledger makes of them.
 
 use super::*;
+use crate::compose::derive::alternatives::Link;
 
 /// `line name` for what is uncovered, `(line name: how)` for the rest.
 fn read(kind: ScriptKind, script: &str) -> Vec<String> {
@@ -115,21 +116,21 @@ fn triggers_and_other_languages() {
 #[test]
 fn alternatives_become_data() {
     let calls = alternatives(Script::of_member("iptables", "postinst", IPTABLES.as_bytes()).unwrap());
-    let link = |link: &AlternativeLink| format!("{} {} {}", link.link, link.name, link.path);
+    let link = |link: &Link| format!("{} {} {}", link.link, link.name, link.path);
     let lines: Vec<_> = calls
         .iter()
         .map(|call| {
             let slaves: Vec<_> = call.slaves.iter().map(link).collect();
-            format!("{} {} {}; {}", call.package, call.priority, link(&call.master), slaves.join("; "))
+            format!("{} {}; {}", call.priority, link(&call.master), slaves.join("; "))
         })
         .collect();
     assert_eq!(
         lines,
         [
-            "iptables 10 /usr/sbin/iptables iptables /usr/sbin/iptables-legacy; \
+            "10 /usr/sbin/iptables iptables /usr/sbin/iptables-legacy; \
              /usr/sbin/iptables-restore iptables-restore /usr/sbin/iptables-legacy-restore; \
              /usr/sbin/iptables-save iptables-save /usr/sbin/iptables-legacy-save",
-            "iptables 20 /usr/sbin/iptables iptables /usr/sbin/iptables-nft; \
+            "20 /usr/sbin/iptables iptables /usr/sbin/iptables-nft; \
              /usr/sbin/iptables-restore iptables-restore /usr/sbin/iptables-nft-restore",
         ]
     );
