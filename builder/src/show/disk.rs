@@ -101,6 +101,12 @@ fn read(format: &'static str, disk: &dyn Source) -> Result<Disk, Boxed> {
     })
 }
 
+/// Offset and size of every partition that holds a root image, in order.
+pub(super) fn root_partitions(disk: &Disk) -> impl Iterator<Item = (u64, u64)> {
+    let roots = disk.partitions.iter().filter(|partition| matches!(partition.content, Some(Shown::Squashfs(_))));
+    roots.map(|partition| (partition.offset, partition.size))
+}
+
 fn type_name(type_guid: Uuid) -> Option<&'static str> {
     let role = Role::ALL.into_iter().find(|role| role.type_guid() == type_guid)?;
     Some(match role {

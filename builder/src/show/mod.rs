@@ -3,9 +3,11 @@
 //! What a file is, is told by its content. Decoders never panic and never trust a length; what is damaged inside a disk is shown
 //! as such, next to what is not.
 
+pub mod diff;
 pub mod disk;
 pub mod esp;
 pub mod fat;
+pub mod listing;
 pub mod qcow2;
 pub mod source;
 pub mod text;
@@ -16,8 +18,10 @@ use crate::emit::artifacts::SHA256SUMS;
 use crate::failure::{Classified, Kind, io_kind};
 use kmimage_contract::manifest::Manifest;
 use kmimage_contract::verity::VerityParams;
+use listing::FileFacts;
 use serde::Serialize;
 use source::{FileSource, Source, read_some};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::File;
 use std::io;
@@ -109,6 +113,9 @@ pub struct Squashfs {
     pub inodes: u32,
     /// Fragment blocks.
     pub fragments: u32,
+    /// Every path (escaped as in `.files.tsv`), if the file shown is the squashfs itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<BTreeMap<String, FileFacts>>,
 }
 
 /// What a hash tree's superblock says.
@@ -135,10 +142,13 @@ pub fn decode(path: &Path) -> Result<Shown, ShowError> {
         return Ok(Shown::Manifest(Box::new(folder_manifest(path)?.1)));
     }
     let file = FileSource::new(File::open(path).map_err(read)?).map_err(read)?;
-    match recognise(&file).map_err(read)? {
-        None => Err(ShowError::Unknown(path.to_owned())),
-        Some((what, decoder)) => decoder(&file).map_err(|source| ShowError::Decode { path: path.to_owned(), what, source }),
+    let (what, decoder) = recognise(&file).map_err(read)?.ok_or_else(|| ShowError::Unknown(path.to_owned()))?;
+    let undecodable = |source| ShowError::Decode { path: path.to_owned(), what, source };
+    let mut shown = decoder(&file).map_err(undecodable)?;
+    if let Shown::Squashfs(squashfs) = &mut shown {
+        squashfs.files = Some(listing::of_squashfs(file.file(), 0).map_err(|error| undecodable(error.into()))?);
     }
+    Ok(shown)
 }
 
 /// The manifest of an output folder, and its path.
@@ -205,6 +215,7 @@ fn squashfs(source: &dyn Source) -> Result<Shown, Boxed> {
         time: superblock.time,
         inodes: superblock.inodes,
         fragments: superblock.fragments,
+        files: None,
     }))
 }
 

@@ -31,6 +31,11 @@ impl FileSource {
     pub fn new(file: File) -> io::Result<Self> {
         Ok(Self { size: file.metadata()?.len(), file })
     }
+
+    /// The file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
 }
 
 impl Source for FileSource {

@@ -1,14 +1,31 @@
 use super::*;
-use crate::assemble::squashfs::Superblock;
+use crate::assemble::squashfs;
 use crate::assemble::uki::{self, Inputs};
+use crate::compose::content::Content;
+use crate::compose::tree::{Entry, Origin, Tree, TreePath};
 use crate::emit::esp::boot_files;
 use crate::emit::{plan, qcow2 as qcow2_writer, raw};
 use kmimage_contract::verity::RootHash;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 
+fn tree(text: &'static [u8]) -> Tree {
+    let mut tree = Tree::new();
+    let path = |text: &str| TreePath::new(text).unwrap();
+    tree.insert(path("/etc/config"), Entry::file(Content::from_bytes(text), 0o640, Origin::Kmimage));
+    tree.insert(path("/bin"), Entry::symlink("usr/bin", Origin::Kmimage));
+    tree
+}
+
+/// Writes a squashfs; its length.
+fn write_root(tree: &Tree, file: &File) -> u64 {
+    let options = squashfs::Options { level: 3, block_size: 1 << 17, epoch: 1_781_000_000, jobs: 1, salt: None };
+    let target = squashfs::Target { file, offset: 0, room: None };
+    squashfs::write(tree, &options, None, target, &crate::report::silent).unwrap().len
+}
+
 /// A disk image as a build makes it, from small parts: its bytes are sparse on the disk.
-fn write_disk(directory: &Path) -> PathBuf {
+fn write_disk(directory: &Path, tree: &Tree) -> PathBuf {
     let image = crate::assemble::pe::tests::synthetic(0x600);
     let inputs = Inputs {
         stub: &image,
@@ -19,32 +36,14 @@ fn write_disk(directory: &Path) -> PathBuf {
         kernel: &image,
     };
     let uki = uki::build(&inputs).unwrap();
-    let superblock = Superblock {
-        inodes: 7,
-        time: 1_781_000_000,
-        block_size: 1 << 17,
-        fragments: 1,
-        compression: 6,
-        flags: 0,
-        ids: 1,
-        root: Default::default(),
-        bytes_used: 4096,
-        id_table: 4000,
-        xattr_table: u64::MAX,
-        inode_table: 100,
-        directory_table: 200,
-        fragment_table: 300,
-        export_table: u64::MAX,
-    };
     let params =
         VerityParams { uuid: uuid::Uuid::nil(), data_block_size: 4096, hash_block_size: 4096, data_blocks: 1, salt: vec![0xab] };
     let mut parts = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
-    parts[0].write_all(&superblock.encode()).unwrap();
-    parts[0].set_len(4096).unwrap();
+    let root_len = write_root(tree, &parts[0]);
     parts[1].write_all(&params.encode_superblock().unwrap()).unwrap();
     let inputs = plan::Inputs {
         root_hash: RootHash(std::array::from_fn(|n| n as u8)),
-        root_len: 4096,
+        root_len,
         hash_tree_len: 512,
         slot_size: 16 << 20,
         epoch: 1_781_000_000,
@@ -62,7 +61,7 @@ const DISK: &str = include_str!("disk.golden.txt");
 #[test]
 fn a_disk_image_is_shown_raw_and_inside_a_qcow2() {
     let directory = tempfile::tempdir().unwrap();
-    let path = write_disk(directory.path());
+    let path = write_disk(directory.path(), &tree(b"one"));
     let text = decode(&path).unwrap().to_string();
     assert_eq!(text, format!("disk image, raw, 741.0 MiB (776994816 B)\n{DISK}"));
     let image = directory.path().join("qcow2");
@@ -110,7 +109,7 @@ fn what_is_not_ours_is_refused() {
 #[test]
 fn damaged_disks_never_panic() {
     let directory = tempfile::tempdir().unwrap();
-    let path = write_disk(directory.path());
+    let path = write_disk(directory.path(), &tree(b"one"));
     let file = File::options().read(true).write(true).open(&path).unwrap();
     for at in (512..512 + 96).chain(1024..1024 + 128).chain((2 << 20)..(2 << 20) + 90) {
         let mut old = [0];
@@ -121,4 +120,43 @@ fn damaged_disks_never_panic() {
         }
         file.write_all_at(&old, at).unwrap();
     }
+}
+
+#[test]
+fn a_root_image_is_shown_with_its_paths() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("root");
+    write_root(&tree(b"one"), &File::create(&path).unwrap());
+    let text = decode(&path).unwrap().to_string();
+    let paths: Vec<&str> = text.lines().skip(1).collect();
+    assert_eq!(
+        paths,
+        [
+            "d 0755 0:0              - /",
+            "l 0777 0:0              - /bin -> usr/bin",
+            "d 0755 0:0              - /etc",
+            "f 0640 0:0              3 /etc/config",
+        ]
+    );
+}
+
+#[test]
+fn root_images_are_compared_wherever_they_lie() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let raw = write_disk(directories[0].path(), &tree(b"one"));
+    let other = write_disk(directories[1].path(), &tree(b"three"));
+    let image = directories[1].path().join("qcow2");
+    qcow2_writer::write(&File::open(&other).unwrap(), &File::create(&image).unwrap()).unwrap();
+    let text = diff::compare(&raw, &image).unwrap().to_string();
+    assert_eq!(
+        text,
+        "packages: not compared (only output folders and manifests name them)\n\
+         files: 0 added, 0 removed, 1 changed\n  \
+         ~ /etc/config, 3 B -> 5 B, content\n  \
+         (contents of the same size were not compared: only output folders have the files' hashes)\n\
+         size of files 3 B -> 5 B, +66.7 %\n"
+    );
+    let root = directories[0].path().join("root");
+    write_root(&tree(b"three"), &File::create(&root).unwrap());
+    assert!(diff::compare(&image, &root).unwrap().is_empty());
 }

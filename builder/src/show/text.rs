@@ -22,7 +22,7 @@ fn lines(shown: &Shown) -> Vec<String> {
         Shown::Disk(disk) => disk_lines(disk),
         Shown::Esp(esp) => esp_lines(esp),
         Shown::Uki(uki) => uki_lines(uki),
-        Shown::Squashfs(squashfs) => vec![squashfs_line(squashfs)],
+        Shown::Squashfs(squashfs) => squashfs_lines(squashfs),
         Shown::Verity(verity) => verity_lines(verity),
         Shown::Manifest(manifest) => manifest_lines(manifest),
         Shown::Damaged { what, fault } => vec![format!("damaged: this should be {what}: {fault}")],
@@ -94,14 +94,20 @@ fn uki_lines(uki: &Uki) -> Vec<String> {
     lines
 }
 
-fn squashfs_line(squashfs: &Squashfs) -> String {
-    let Squashfs { size: bytes, block_size, compression, time, inodes, fragments } = squashfs;
+fn squashfs_lines(squashfs: &Squashfs) -> Vec<String> {
+    let Squashfs { size: bytes, block_size, compression, time, inodes, fragments, files } = squashfs;
     let time = jiff::Timestamp::from_second(i64::from(*time)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!(
+    let mut lines = vec![format!(
         "squashfs, {}, {compression}, blocks of {} KiB, {inodes} inodes, {fragments} fragment blocks, {time}",
         size(*bytes),
         block_size >> 10
-    )
+    )];
+    for (path, facts) in files.iter().flatten() {
+        let size = facts.size.map_or("-".to_owned(), |size| size.to_string());
+        let content = facts.content.as_deref().map_or(String::new(), |content| format!(" -> {content}"));
+        lines.push(format!("{} {:04o} {:<7} {size:>10} {path}{content}", facts.kind, facts.mode, facts.owner));
+    }
+    lines
 }
 
 fn verity_lines(verity: &Verity) -> Vec<String> {
