@@ -66,7 +66,9 @@ fn on_disk(bytes: &[u8]) -> File {
     file
 }
 
-fn read_all(bytes: &[u8]) -> Result<(Control, Vec<(tar::Member, Vec<u8>)>), DebError> {
+type Contents = (Control, Vec<(tar::Member, Vec<u8>)>);
+
+fn read_all(bytes: &[u8]) -> Result<Contents, DebError> {
     let file = on_disk(bytes);
     let deb = Deb::open(&file)?;
     let control = deb.control()?;

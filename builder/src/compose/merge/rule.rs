@@ -18,7 +18,7 @@ pub enum MergeError {
         /// The member's name as the package has it.
         member: String,
         /// The rule.
-        rule: Refusal,
+        rule: Box<Refusal>,
     },
     /// A control file that cannot be read.
     #[error("package {name} {version}: its control file is malformed: {fault}")]
@@ -35,7 +35,7 @@ pub enum MergeError {
 impl MergeError {
     pub(super) fn refused(package: &Unpacked, member: &str, rule: Refusal) -> Self {
         let (name, version) = (package.name.to_string(), package.version.to_string());
-        MergeError::Refused { name, version, member: member.to_string(), rule }
+        MergeError::Refused { name, version, member: member.to_string(), rule: Box::new(rule) }
     }
 }
 
@@ -124,7 +124,9 @@ impl Classified for MergeError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            MergeError::Refused { rule: Refusal::Shared { .. } | Refusal::ReplaceEachOther { .. }, name, .. } => {
+            MergeError::Refused { rule, name, .. }
+                if matches!(**rule, Refusal::Shared { .. } | Refusal::ReplaceEachOther { .. }) =>
+            {
                 vec![format!("Declare one of the two packages absent in the profile, or leave {name} out.")]
             }
             _ => Vec::new(),
