@@ -11,6 +11,9 @@ pub const INITRAMFS_INIT: &str = "/init";
 
 /// The initramfs' list of kernel modules: one absolute path per line, in the order to load them (a module after those it needs).
 /// Empty lines and lines that begin with `#` carry nothing.
+///
+/// With `modules.dep` and `modules.alias` (as depmod writes them) in the initramfs' own [`modules`] folder, drivers in this list are
+/// loaded only when there is a device for them; without, everything is loaded.
 pub const INITRAMFS_MODULES: &str = "/modules.list";
 
 /// The image's identity, as os-release(5) defines it; [`crate::release`] reads and writes it.

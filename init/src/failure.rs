@@ -6,7 +6,7 @@ use crate::console::Consoles;
 use crate::facts::cmdline;
 use kmimage_contract::cmdline::Cmdline;
 use kmimage_contract::state_line::StateLine;
-use kmimage_sys::{kernel_log, power};
+use kmimage_sys::power;
 use std::error::Error;
 use std::time::Duration;
 
@@ -29,7 +29,6 @@ pub fn restart_on_panic() {
 
 fn end(line: &StateLine) -> ! {
     let cmdline = cmdline::read().unwrap_or_default();
-    kernel_log::write(kernel_log::Level::Alert, &line.to_string());
     Consoles::new(&cmdline.consoles()).say(line);
     power::sync();
     std::thread::sleep(pause(&cmdline));

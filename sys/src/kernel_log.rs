@@ -7,10 +7,6 @@ use std::io::Write as _;
 /// How much a line matters; the kernel shows those below its console log level on the consoles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// An action must be taken: the machine is about to restart.
-    Alert = 1,
-    /// Something failed.
-    Error = 3,
     /// Something is odd.
     Warning = 4,
     /// For those who read the log; not shown on consoles by default.

@@ -1,5 +1,6 @@
 //! What the kernel says about this machine: each fact as a pure `parse` beside a `read` that fetches the text.
 
+pub mod aliases;
 pub mod block;
 pub mod cmdline;
 pub mod efi;

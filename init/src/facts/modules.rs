@@ -1,18 +1,28 @@
 //! Which kernel modules there are and what each needs, by `modules.dep`; and the initramfs' own list.
 
-/// The modules to load for one, in order, itself last, as paths relative to the modules' folder. `None`: there is no such module
-/// (it may be built into the kernel). `-` and `_` are the same in a module's name.
-pub fn load_order(modules_dep: &str, name: &str) -> Option<Vec<String>> {
-    let wanted = name.replace('-', "_");
-    modules_dep.lines().find_map(|line| {
-        let (path, needs) = line.split_once(':')?;
-        if module_name(path) != wanted {
-            return None;
-        }
+use std::collections::BTreeMap;
+
+/// What each module needs, by name.
+#[derive(Debug, Default)]
+pub struct Dependencies<'a> {
+    /// A module's own path and the paths of what it needs, as `modules.dep` has them.
+    modules: BTreeMap<String, (&'a str, &'a str)>,
+}
+
+impl<'a> Dependencies<'a> {
+    /// Reads a `modules.dep`.
+    pub fn parse(modules_dep: &'a str) -> Self {
+        let lines = modules_dep.lines().filter_map(|line| line.split_once(':'));
+        Self { modules: lines.map(|(path, needs)| (name(path), (path, needs))).collect() }
+    }
+
+    /// The modules to load for one, in order, itself last, as paths relative to the modules' folder. `None`: there is no such module
+    /// (it may be built into the kernel).
+    pub fn load_order(&self, wanted: &str) -> Option<Vec<&'a str>> {
+        let (path, needs) = self.modules.get(&name(wanted))?;
         // depmod lists what is needed last first.
-        let needs = needs.split_ascii_whitespace().rev();
-        Some(needs.chain(std::iter::once(path)).map(str::to_owned).collect())
-    })
+        Some(needs.split_ascii_whitespace().rev().chain(std::iter::once(*path)).collect())
+    }
 }
 
 /// The paths in the initramfs' list of modules, in the order to load them.
@@ -20,8 +30,8 @@ pub fn parse_list(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// A module's name, from its path.
-fn module_name(path: &str) -> String {
+/// A module's name, from its path or as it is given: `-` and `_` are the same.
+pub fn name(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.split_once(".ko").map_or(file, |(name, _)| name).replace('-', "_")
 }
@@ -38,11 +48,7 @@ mod tests {
     #[test]
     fn what_is_needed_comes_first() {
         let check = |name: &str, expect: Option<&[&str]>| {
-            let order = load_order(DEP, name);
-            assert_eq!(
-                order.as_deref(),
-                expect.map(|paths| paths.iter().map(ToString::to_string).collect::<Vec<_>>()).as_deref()
-            );
+            assert_eq!(Dependencies::parse(DEP).load_order(name).as_deref(), expect, "{name}");
         };
         check("button", Some(&["kernel/drivers/acpi/button.ko.xz"]));
         let verity = [

@@ -1,5 +1,6 @@
 //! Finding the root: by the root hash, on the disk that the boot loader came from.
 
+use super::drivers::Drivers;
 use super::{Stage1Error, waiting};
 use crate::console::Consoles;
 use crate::facts::block::{self, BlockDevice};
@@ -82,10 +83,16 @@ pub fn search(devices: &[BlockDevice], wanted: &Wanted) -> Search {
 }
 
 /// Waits until the root is there. Every announcement of the kernel is a reason to look; there is no other clock but the bound.
-pub(super) fn wait(wanted: &Wanted, events: &UeventSocket, consoles: &Consoles) -> Result<Root, Stage1Error> {
+pub(super) fn wait(
+    wanted: &Wanted,
+    drivers: &mut Drivers,
+    events: &UeventSocket,
+    consoles: &Consoles,
+) -> Result<Root, Stage1Error> {
     let begin = Instant::now();
     let mut said = String::new();
     loop {
+        drivers.look();
         let missing = match search(&block::read()?, wanted) {
             Search::Found(root) => return Ok(*root),
             Search::Doubled(first, second) => return Err(Stage1Error::Doubled { first, second }),
@@ -98,6 +105,7 @@ pub(super) fn wait(wanted: &Wanted, events: &UeventSocket, consoles: &Consoles) 
         if waited >= QUIET && missing != said {
             consoles.say(&waiting(&missing));
             said = missing;
+            drivers.load_rest();
         }
         poll::readable(&[events.as_fd()], Some(ROUND)).map_err(Stage1Error::Devices)?;
         while let Received::Event(_) | Received::Lost = events.receive().map_err(Stage1Error::Devices)? {}

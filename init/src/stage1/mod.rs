@@ -2,6 +2,7 @@
 //!
 //! It reads the command line and nothing else that a user could write; whatever goes wrong ends the boot by name.
 
+mod drivers;
 mod find;
 mod switch;
 mod verity;
@@ -11,13 +12,13 @@ pub use find::{Root, Search, Wanted, search};
 use crate::console::Consoles;
 use crate::facts::{self, FactError, efi};
 use crate::failure;
+use drivers::Drivers;
 use kmimage_contract::cmdline::CmdlineError;
 use kmimage_contract::paths;
 use kmimage_contract::state_line::StateLine;
 use kmimage_contract::verity::SuperblockError;
 use kmimage_sys::device_mapper::DeviceMapperError;
 use kmimage_sys::kernel_log::{self, Level};
-use kmimage_sys::module::{self, Loaded};
 use kmimage_sys::mount::{self, Restrictions};
 use kmimage_sys::uevent::UeventSocket;
 use kmimage_sys::{power, process};
@@ -125,10 +126,10 @@ fn boot() -> Result<Infallible, Stage1Error> {
     let parameters = cmdline.boot_parameters()?;
     let consoles = Consoles::new(&cmdline.consoles());
     let events = UeventSocket::open().map_err(Stage1Error::Devices)?;
-    load_modules(&facts::read_text(Path::new(paths::INITRAMFS_MODULES))?);
+    let mut drivers = Drivers::open()?;
     mount_efivarfs();
     let wanted = Wanted { root_hash: parameters.root_hash, esp: parameters.esp.or_else(efi::loader_partition) };
-    let root = find::wait(&wanted, &events, &consoles)?;
+    let root = find::wait(&wanted, &mut drivers, &events, &consoles)?;
     let device = verity::open(&root, &wanted.root_hash)?;
     let new_root = Path::new(NEW_ROOT);
     mount_on(&device, new_root, "squashfs", Restrictions { read_only: true, no_dev: true, ..Restrictions::default() })?;
@@ -147,16 +148,6 @@ fn mount_on(source: &str, target: &Path, kind: &'static str, restrictions: Restr
     let fail = |source| Stage1Error::Mount { kind, target: target.to_owned(), source };
     std::fs::create_dir_all(target).map_err(fail)?;
     mount::mount(source, target, kind, restrictions, "").map_err(fail)
-}
-
-/// Loads what the list says. A module that fails is for the log: if it mattered, the wait for the root will say what is missing.
-fn load_modules(list: &str) {
-    for path in facts::modules::parse_list(list) {
-        match module::load(Path::new(path)) {
-            Ok(Loaded::Now | Loaded::Before | Loaded::NotNeeded) => {}
-            Err(error) => kernel_log::write(Level::Warning, &format!("kmimage-init: loading {path}: {error}")),
-        }
-    }
 }
 
 /// Only for the boot loader's word on where it came from; without EFI there is nothing to mount.

@@ -138,9 +138,10 @@ fn load_modules() {
         Ok(text) => text,
         Err(error) => return kernel_log::write(Level::Warning, &format!("kmimage-init: {}", failure::chain(&error))),
     };
+    let dependencies = facts::modules::Dependencies::parse(&modules_dep);
     for name in MODULES {
-        for path in facts::modules::load_order(&modules_dep, name).unwrap_or_default() {
-            if let Err(error) = module::load(&folder.join(&path)) {
+        for path in dependencies.load_order(name).unwrap_or_default() {
+            if let Err(error) = module::load(&folder.join(path)) {
                 kernel_log::write(Level::Warning, &format!("kmimage-init: loading {path}: {error}"));
             }
         }

@@ -1,0 +1,120 @@
+//! Which module drives a device: `modules.alias` patterns against the device's modalias, as fnmatch(3) matches them.
+
+use std::path::Path;
+
+/// The device patterns in a `modules.alias`, each with its module's name. Aliases that no device has (file systems, device names)
+/// are left out.
+pub fn device_patterns(modules_alias: &str) -> impl Iterator<Item = (&str, &str)> {
+    modules_alias.lines().filter_map(|line| {
+        let (pattern, module) = line.strip_prefix("alias ")?.rsplit_once(' ')?;
+        let (bus, _) = pattern.split_once(':')?;
+        (bus != "devname").then_some((pattern, module))
+    })
+}
+
+/// The modaliases of all devices that the kernel knows now.
+pub fn read_devices() -> Vec<String> {
+    let folders = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let devices = folders(Path::new("/sys/bus")).flat_map(|bus| folders(&bus.join("devices")));
+    let modaliases = devices.filter_map(|device| std::fs::read_to_string(device.join("modalias")).ok());
+    modaliases.map(|text| text.trim_end().to_owned()).filter(|text| !text.is_empty()).collect()
+}
+
+/// Whether a pattern with `*`, `?` and `[...]` matches the whole text. Takes at most pattern times text steps, whatever they are.
+pub fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut at, mut in_text) = (0, 0);
+    // Where to go on when what follows the last star doesn't fit: one byte of text more for the star.
+    let mut retry: Option<(usize, usize)> = None;
+    while in_text < text.len() || at < pattern.len() {
+        if pattern.get(at) == Some(&b'*') {
+            retry = Some((at + 1, in_text));
+            at += 1;
+            continue;
+        }
+        let step = text.get(in_text).and_then(|&byte| match_one(&pattern[at..], byte));
+        match (step, retry) {
+            (Some(length), _) => (at, in_text) = (at + length, in_text + 1),
+            (None, Some((after_star, begin))) if begin < text.len() => {
+                retry = Some((after_star, begin + 1));
+                (at, in_text) = (after_star, begin + 1);
+            }
+            (None, _) => return false,
+        }
+    }
+    true
+}
+
+/// How much of the pattern one byte of text uses up. `None`: it doesn't match.
+fn match_one(pattern: &[u8], byte: u8) -> Option<usize> {
+    match *pattern.first()? {
+        b'?' => Some(1),
+        b'[' => {
+            let Some(length) = pattern.iter().skip(2).position(|&c| c == b']').map(|at| at + 3) else {
+                return (byte == b'[').then_some(1);
+            };
+            let class = &pattern[1..length - 1];
+            let (class, negated) = match class {
+                [b'!' | b'^', rest @ ..] if !rest.is_empty() => (rest, true),
+                class => (class, false),
+            };
+            (in_class(class, byte) != negated).then_some(length)
+        }
+        literal => (literal == byte).then_some(1),
+    }
+}
+
+fn in_class(class: &[u8], byte: u8) -> bool {
+    let mut rest = class;
+    loop {
+        rest = match rest {
+            [] => return false,
+            [first, b'-', last, ..] if (*first..=*last).contains(&byte) => return true,
+            [_, b'-', _, rest @ ..] => rest,
+            [single, ..] if *single == byte => return true,
+            [_, rest @ ..] => rest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_fnmatch_does() {
+        let check = |pattern: &str, text: &str, expect: bool| assert_eq!(matches(pattern, text), expect, "{pattern} {text}");
+        check("pci:v*d*sv*sd*bc01sc06i01*", "pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01", true);
+        check("pci:v*d*sv*sd*bc01sc06i01*", "pci:v00008086d00002922sv00001AF4sd00001100bc01sc08i02", false);
+        check("virtio:d00000002v*", "virtio:d00000002v00001AF4", true);
+        check("virtio:d00000002v*", "virtio:d00000008v00001AF4", false);
+        check("usb:v04E6p0006d0[0-1]*", "usb:v04E6p0006d0100dc00", true);
+        check("usb:v04E6p0006d0[0-1]*", "usb:v04E6p0006d0200dc00", false);
+        check("a[!b-d]e", "aee", true);
+        check("a[!b-d]e", "ace", false);
+        check("a[bd-f]", "ab", true);
+        check("a[bd-f]", "ac", false);
+        check("a[bd-f]", "ae", true);
+        check("a?c", "abc", true);
+        check("a?c", "ac", false);
+        check("[", "[", true);
+        check("[a", "[a", true);
+        check("", "", true);
+        check("*", "", true);
+        check("", "x", false);
+        check("a*b*c", "aXbYbZc", true);
+        check("a*b*c", "aXbYbZ", false);
+        check("*a", "aab", false);
+        // Without a bound on going back this would take for ever.
+        check(&"a*".repeat(40), &"a".repeat(39), false);
+        check(&"*a".repeat(30), &"b".repeat(3000), false);
+    }
+
+    #[test]
+    fn only_devices_have_device_patterns() {
+        let text = "# Aliases\nalias fs-squashfs squashfs\nalias devname:loop-control loop\nalias virtio:d00000002v* virtio_blk\n\
+                    alias acpi*:LNRO0005:* virtio_mmio\nsymbol:x y\n";
+        let found: Vec<_> = device_patterns(text).collect();
+        assert_eq!(found, [("virtio:d00000002v*", "virtio_blk"), ("acpi*:LNRO0005:*", "virtio_mmio")]);
+    }
+}

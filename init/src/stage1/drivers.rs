@@ -1,0 +1,155 @@
+//! Loading the initramfs' modules: those that no device asks for at once, drivers when there is a device for them.
+//!
+//! The list says what there is; `modules.dep` and `modules.alias` beside the modules say what each needs and drives. Without these
+//! two everything is loaded, in the list's order: slower, and as good.
+
+use crate::facts::modules::{self, Dependencies};
+use crate::facts::{self, aliases};
+use kmimage_contract::paths;
+use kmimage_sys::kernel_log::{self, Level};
+use kmimage_sys::module;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// The modules of the initramfs.
+#[derive(Debug, Default)]
+pub(super) struct Drivers {
+    catalogue: Catalogue,
+    /// Paths that were loaded, or failed to.
+    tried: BTreeSet<String>,
+    /// Devices that were looked at.
+    seen: BTreeSet<String>,
+}
+
+impl Drivers {
+    /// Reads what there is and loads what no device asks for.
+    pub(super) fn open() -> Result<Self, facts::FactError> {
+        let list = facts::read_text(Path::new(paths::INITRAMFS_MODULES))?;
+        let folder = paths::modules(&module::kernel_release());
+        let text = |name: &str| facts::read_text(&Path::new(&folder).join(name)).unwrap_or_default();
+        let catalogue = Catalogue::new(&folder, &list, &text("modules.dep"), &text("modules.alias"));
+        let mut drivers = Self { catalogue, ..Self::default() };
+        for path in drivers.catalogue.at_once() {
+            drivers.load(&path);
+        }
+        Ok(drivers)
+    }
+
+    /// Loads the drivers of devices that have come since the last look, and of those that these bring, until nothing new comes.
+    pub(super) fn look(&mut self) {
+        loop {
+            let devices = aliases::read_devices();
+            let new: Vec<String> = devices.into_iter().filter(|device| !self.seen.contains(device)).collect();
+            let wanted: Vec<String> = new.iter().flat_map(|device| self.catalogue.for_device(device)).collect();
+            self.seen.extend(new);
+            if wanted.into_iter().filter(|path| self.load(path)).count() == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Loads all that is left: for a machine whose disk hangs on something that has no modalias.
+    pub(super) fn load_rest(&mut self) {
+        for path in self.catalogue.all() {
+            self.load(&path);
+        }
+    }
+
+    /// Loads a module, unless it was tried. A failure is for the log: if it mattered, the wait for the root will say what is missing.
+    fn load(&mut self, path: &str) -> bool {
+        if self.tried.contains(path) {
+            return false;
+        }
+        if let Err(error) = module::load(Path::new(path)) {
+            kernel_log::write(Level::Warning, &format!("kmimage-init: loading {path}: {error}"));
+        }
+        self.tried.insert(path.to_owned())
+    }
+}
+
+/// What modules there are, what they need and what they drive.
+#[derive(Debug, Default)]
+struct Catalogue {
+    modules: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// The module's own path, and before it those of what it needs.
+    load: Vec<String>,
+    /// Patterns of the devices that it drives.
+    patterns: Vec<String>,
+    /// Whether another module needs it.
+    needed: bool,
+}
+
+impl Catalogue {
+    fn new(folder: &str, list: &str, modules_dep: &str, modules_alias: &str) -> Self {
+        let mut patterns: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (pattern, module) in aliases::device_patterns(modules_alias) {
+            patterns.entry(modules::name(module)).or_default().push(pattern.to_owned());
+        }
+        let mut dependencies = Dependencies::parse(modules_dep);
+        // One table without the other would leave drivers unasked or without what they need.
+        if modules_dep.is_empty() || patterns.is_empty() {
+            (patterns, dependencies) = Default::default();
+        }
+        let mut entries = Vec::new();
+        for path in modules::parse_list(list) {
+            let needs = dependencies.load_order(path).map(|order| order.iter().map(|path| format!("{folder}/{path}")).collect());
+            let patterns = patterns.remove(&modules::name(path)).unwrap_or_default();
+            entries.push(Entry { load: needs.unwrap_or_else(|| vec![path.to_owned()]), patterns, needed: false });
+        }
+        let needs = entries.iter().filter_map(|entry| entry.load.split_last());
+        let needed: BTreeSet<String> = needs.flat_map(|(_, needs)| needs.iter().cloned()).collect();
+        for entry in &mut entries {
+            entry.needed = entry.load.last().is_some_and(|path| needed.contains(path));
+        }
+        Self { modules: entries }
+    }
+
+    /// What to load without being asked: no device asks for it, and no other module will.
+    fn at_once(&self) -> Vec<String> {
+        let unasked = |entry: &&Entry| entry.patterns.is_empty() && !entry.needed;
+        self.modules.iter().filter(unasked).flat_map(|entry| entry.load.iter().cloned()).collect()
+    }
+
+    /// Everything, in order.
+    fn all(&self) -> Vec<String> {
+        self.modules.iter().flat_map(|entry| entry.load.iter().cloned()).collect()
+    }
+
+    /// What to load for a device with this modalias.
+    fn for_device(&self, modalias: &str) -> Vec<String> {
+        let drives = |entry: &&Entry| entry.patterns.iter().any(|pattern| aliases::matches(pattern, modalias));
+        self.modules.iter().filter(drives).flat_map(|entry| entry.load.iter().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str =
+        "/m/dm-mod.ko.xz\n/m/dm-verity.ko.xz\n/m/squashfs.ko.xz\n/m/scsi_mod.ko.xz\n/m/sd_mod.ko.xz\n/m/virtio_blk.ko.xz\n";
+    const DEP: &str = "dm-mod.ko.xz:\ndm-verity.ko.xz: dm-mod.ko.xz\nsquashfs.ko.xz:\nscsi_mod.ko.xz:\nsd_mod.ko.xz: scsi_mod.ko.xz\n\
+                       virtio_blk.ko.xz:\n";
+    const ALIAS: &str = "alias fs-squashfs squashfs\nalias scsi:t-0x00* sd_mod\nalias virtio:d00000002v* virtio_blk\n";
+
+    #[test]
+    fn drivers_wait_for_their_devices() {
+        let catalogue = Catalogue::new("/m", LIST, DEP, ALIAS);
+        assert_eq!(catalogue.at_once(), ["/m/dm-mod.ko.xz", "/m/dm-verity.ko.xz", "/m/squashfs.ko.xz"]);
+        assert_eq!(catalogue.for_device("scsi:t-0x00"), ["/m/scsi_mod.ko.xz", "/m/sd_mod.ko.xz"]);
+        assert_eq!(catalogue.for_device("virtio:d00000002v00001AF4"), ["/m/virtio_blk.ko.xz"]);
+        assert!(catalogue.for_device("pci:v00008086").is_empty());
+    }
+
+    #[test]
+    fn without_the_tables_everything_is_loaded_in_order() {
+        for (dep, alias) in [("", ""), (DEP, ""), ("", ALIAS)] {
+            let catalogue = Catalogue::new("/m", LIST, dep, alias);
+            assert_eq!(catalogue.at_once(), modules::parse_list(LIST).collect::<Vec<_>>());
+        }
+    }
+}
