@@ -82,7 +82,7 @@ const FAMILIES: &[Family] = &[
         &["apt", "apt-utils", "aptitude", "libapt-pkg*"],
         &["apt", "apt-get", "apt-cache", "aptitude"],
     ),
-    row("dpkg", PackageManager, &[], &["dpkg"], &["dpkg", "dpkg-deb", "dpkg-query", "update-alternatives"]),
+    row("dpkg", PackageManager, &["DPKG_ADMINDIR"], &["dpkg"], &["dpkg", "dpkg-deb", "dpkg-query", "update-alternatives"]),
     row("rpm", PackageManager, &[], &["rpm", "dnf*", "yum", "zypper"], &["rpm", "dnf*", "yum", "zypper", "microdnf"]),
     row("apk", PackageManager, &[], &["apk-tools"], &["apk"]),
     row("pip", PackageManager, &[], &["python3-pip", "pipx"], &["pip", "pip3*", "pipx"]),

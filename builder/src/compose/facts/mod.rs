@@ -197,11 +197,14 @@ fn decode(bytes: &[u8]) -> Option<Kept> {
     serde_json::from_slice(bytes).ok()
 }
 
+/// A candidate's place and what came of it.
+type Looked = (usize, Result<Option<Fact>, FactsError>);
+
 /// Every candidate's fact, in the candidates' order. Threads take the next candidate as they get free; the order of work does not
 /// show in the result.
 fn look_at_all(candidates: &[Candidate<'_>], jobs: usize) -> Result<Vec<Option<Fact>>, FactsError> {
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<(usize, Result<Option<Fact>, FactsError>)>> = Mutex::new(Vec::new());
+    let results: Mutex<Vec<Looked>> = Mutex::new(Vec::new());
     let threads = jobs.clamp(1, candidates.len().max(1));
     std::thread::scope(|scope| {
         for _ in 0..threads {
