@@ -1,2 +1,5 @@
-//! (being laid out)
-fn main() {}
+//! The `kmimage` program; see `cli` for what it understands.
+
+fn main() -> std::process::ExitCode {
+    kmimage::cli::main()
+}

@@ -1,1 +1,257 @@
-//! (being laid out)
+//! The first river on one screen: profile -> lock -> packages -> tree -> root image -> boot image -> disk.
+//!
+//! [`build`] is the whole of it; each stage below takes what the one before it gave. How a stage works is in the room that it calls.
+
+mod identity;
+mod image;
+mod lock;
+
+pub use image::Format;
+pub use lock::{Locked, Update, obtain, resolve};
+
+use crate::compose::deb::DebError;
+use crate::compose::facts::Facts;
+use crate::compose::tree::Tree;
+use crate::compose::{self, Composed, check, derive, overlay};
+use crate::embedded_init::EmbeddedInit;
+use crate::emit::artifacts::{Names, Staging};
+use crate::emit::stale::Record;
+use crate::failure::{Classified, Failure, Kind};
+use crate::fetch::{Options, Session};
+use crate::profile::{self, Library, Profile};
+use crate::report::{Event, Reporter};
+use crate::resolve::packages::PackagesError;
+use crate::store::Store;
+use identity::{Identity, Wish};
+use image::Packages;
+use kmimage_contract::cmdline::CmdlineError;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What to build.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Where profiles and overlays are.
+    pub library: &'a Library,
+    /// The profile's name.
+    pub profile: &'a str,
+    /// The folder that the artefacts become.
+    pub output: &'a Path,
+    /// The disk formats.
+    pub formats: &'a BTreeSet<Format>,
+    /// The lock file.
+    pub lock: &'a Path,
+    /// Refuse to make or change the lock.
+    pub locked: bool,
+    /// IMAGE_VERSION, if not the workspace's.
+    pub image_version: Option<&'a str>,
+    /// zstd level of the root image, if not the profile's.
+    pub level: Option<i32>,
+    /// SOURCE_DATE_EPOCH, if not the lock's date.
+    pub epoch: Option<u32>,
+    /// Threads.
+    pub jobs: usize,
+    /// How to fetch.
+    pub fetch: &'a Options,
+    /// A digest of the running program: another kmimage builds anew.
+    pub builder: &'a str,
+}
+
+/// An image that stands in its folder.
+#[derive(Debug)]
+pub struct Built {
+    /// The folder.
+    pub directory: PathBuf,
+    /// What the files are called.
+    pub names: Names,
+    /// False: it stood already, and nothing was written.
+    pub fresh: bool,
+}
+
+/// The image's tree, derived and checked, with what was found on the way to it.
+#[derive(Debug)]
+pub struct FinishedTree {
+    /// Every path of the image.
+    pub tree: Tree,
+    boot: compose::shape::BootInputs,
+}
+
+/// Builds an image, or finds it standing.
+pub fn build(request: &Request<'_>, store: &Store, report: Reporter<'_>) -> Result<Built, Failure> {
+    let profile = profile::load(request.library, request.profile)?;
+    let locked = lock::obtain(&profile, request.lock, request.locked, request.fetch, store, report)?;
+    let identity = identity(request, &profile, &locked)?;
+    let key = key(request, &profile, &locked, &identity)?;
+    if let Some(directory) = standing(request, store, &key)? {
+        report(Event::Stage(format!("{} is up to date", directory.display())));
+        return Ok(Built { directory, names: identity.names, fresh: false });
+    }
+    let staging = Staging::begin(request.output)?;
+    let finished = finished_tree(&profile, &locked, &identity, request.fetch, store, report)?;
+    let root = image::root_image(&finished.tree, &profile, &identity, &staging, store, report)?;
+    let boot = image::boot_image(&finished.tree, &profile, &identity, &finished.boot, &root, report)?;
+    let packages = Packages { root: &locked.packages, boot: &locked.boot };
+    let directory = image::emit(&finished.tree, &profile, &identity, &packages, &root, boot, request.formats, staging, report)?;
+    remember(&directory, store, &key, request.jobs)?;
+    Ok(Built { directory, names: identity.names, fresh: true })
+}
+
+/// The tree that a build would pack, for `kmimage why`.
+pub fn tree(request: &Request<'_>, store: &Store, report: Reporter<'_>) -> Result<(Profile, Locked, Tree), Failure> {
+    let profile = profile::load(request.library, request.profile)?;
+    let locked = lock::obtain(&profile, request.lock, request.locked, request.fetch, store, report)?;
+    let identity = identity(request, &profile, &locked)?;
+    let finished = finished_tree(&profile, &locked, &identity, request.fetch, store, report)?;
+    Ok((profile, locked, finished.tree))
+}
+
+/// Packages -> tree: fetched, composed, derived, checked.
+fn finished_tree(
+    profile: &Profile,
+    locked: &Locked,
+    identity: &Identity,
+    options: &Options,
+    store: &Store,
+    report: Reporter<'_>,
+) -> Result<FinishedTree, Failure> {
+    report(Event::Stage(format!("fetching {} packages", locked.packages.len() + locked.boot.len())));
+    let session = Session::new(options.clone(), &profile.repositories, store, report)?;
+    let packages = session.packages(&locked.packages, locked.profile.date)?;
+    let boot_packages = session.packages(&locked.boot, locked.profile.date)?;
+
+    report(Event::Stage("composing the tree".into()));
+    let inputs = compose::Inputs { profile, packages: &packages, boot_packages: &boot_packages, init: identity.init.clone() };
+    let Composed { tree, boot, mut facts, .. } = compose::compose(&inputs, store, identity.jobs, report)?;
+    facts.gather_more(&tree, Some(store), identity.jobs)?;
+
+    report(Event::Stage("deriving and checking".into()));
+    let alternatives = lock::ledger(profile, &packages)?.alternatives;
+    let tree = derive::all(
+        tree,
+        derive::Inputs { facts: &facts, init: &identity.init, release: &identity.release, alternatives: &alternatives },
+    )?;
+    check(&tree, &facts, profile, report)?;
+    Ok(FinishedTree { tree, boot })
+}
+
+fn check(tree: &Tree, facts: &Facts, profile: &Profile, report: Reporter<'_>) -> Result<(), Failure> {
+    let outcome = check::check(tree, facts, profile)?;
+    outcome.into_iter().for_each(|note| report(Event::Note(note)));
+    Ok(())
+}
+
+fn identity(request: &Request<'_>, profile: &Profile, locked: &Locked) -> Result<Identity, Failure> {
+    // A lock's date before 1970 or after 2106 is no date of a package.
+    let date = u32::try_from(locked.profile.date.as_second()).unwrap_or_default();
+    let wish = Wish {
+        image_version: request.image_version,
+        level: request.level,
+        epoch: request.epoch.unwrap_or(date),
+        jobs: request.jobs,
+    };
+    Identity::new(profile, &wish, &EmbeddedInit::get())
+}
+
+fn key(request: &Request<'_>, profile: &Profile, locked: &Locked, identity: &Identity) -> Result<String, Failure> {
+    let mut overlays = Vec::with_capacity(profile.overlays.len());
+    for overlay in &profile.overlays {
+        overlays.push(overlay::read(overlay)?.digest());
+    }
+    let formats: Vec<String> = request.formats.iter().map(|format| format!("{format:?}")).collect();
+    let formats: Vec<&str> = formats.iter().map(String::as_str).collect();
+    let packages: Vec<_> = locked.packages.iter().chain(&locked.boot).cloned().collect();
+    Ok(identity.key(profile, &packages, &overlays, &formats, request.builder))
+}
+
+/// Where the store remembers what a folder held.
+const RECORDS: &str = "builds";
+
+/// The output folder, if it holds exactly what a build with this key left there.
+fn standing(request: &Request<'_>, store: &Store, key: &str) -> Result<Option<PathBuf>, Failure> {
+    let Ok(directory) = fs_err::canonicalize(request.output) else { return Ok(None) };
+    let record = store.cached(RECORDS, &directory.to_string_lossy())?;
+    let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+    Ok(record.filter(|record| record.is_current(&directory, key, request.jobs)).map(|_| directory))
+}
+
+fn remember(directory: &Path, store: &Store, key: &str, jobs: usize) -> Result<(), Failure> {
+    let record = Record::of(directory, key, jobs).map_err(PipelineError::Read)?;
+    let bytes = serde_json::to_vec(&record).map_err(PipelineError::Json)?;
+    let directory = fs_err::canonicalize(directory).map_err(PipelineError::Read)?;
+    Ok(store.put_cached(RECORDS, &directory.to_string_lossy(), &bytes)?)
+}
+
+/// What goes wrong between stages.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// `--locked`, and the lock does not answer the profile.
+    #[error("{} {} {profile}", lock.display(), if *stale { "was made for other wishes of profile" } else { "does not lock profile" })]
+    NotLocked {
+        /// The profile.
+        profile: String,
+        /// The lock file.
+        lock: PathBuf,
+        /// It has the profile, but the profile asks for something else now.
+        stale: bool,
+    },
+    /// A lock that was just made does not answer.
+    #[error("the new lock of {profile} does not answer the profile that it was made for")]
+    NoLock {
+        /// The profile.
+        profile: String,
+    },
+    /// A signed index is not what an index is.
+    #[error("repository {repository}: {index}")]
+    Index {
+        /// The repository.
+        repository: String,
+        /// Which of its indexes.
+        index: String,
+        /// What is wrong.
+        source: PackagesError,
+    },
+    /// The kernel's command line cannot be written.
+    #[error("the kernel command line of profile {profile}")]
+    CommandLine {
+        /// The profile.
+        profile: String,
+        /// Why not.
+        source: CmdlineError,
+    },
+    /// A package cannot be read.
+    #[error("package {package}")]
+    Deb {
+        /// Its name.
+        package: String,
+        /// What is wrong.
+        source: DebError,
+    },
+    /// A file that kmimage keeps cannot be read.
+    #[error("cannot read what was built")]
+    Read(#[source] io::Error),
+    /// A value has no JSON form.
+    #[error("cannot write JSON")]
+    Json(#[source] serde_json::Error),
+}
+
+impl Classified for PipelineError {
+    fn kind(&self) -> Kind {
+        match self {
+            PipelineError::NotLocked { .. } | PipelineError::CommandLine { .. } => Kind::Profile,
+            PipelineError::Index { .. } => Kind::Trust,
+            PipelineError::Deb { source, .. } => source.kind(),
+            PipelineError::Read(source) => crate::failure::io_kind(source),
+            PipelineError::NoLock { .. } | PipelineError::Json(_) => Kind::Internal,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            PipelineError::NotLocked { profile, .. } => {
+                vec![format!("run `kmimage lock --profile {profile}`, or build without --locked")]
+            }
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,1 +1,9 @@
-//! Placeholder while the workspace is laid out.
+//! Boots real images in QEMU and watches them from outside: the product's proof.
+//!
+//! `image` builds with the real binary, `vm` starts a machine and reads its console, `qmp` speaks to QEMU. The tests are in tests/.
+
+pub mod disk;
+pub mod foreign;
+pub mod image;
+pub mod qmp;
+pub mod vm;

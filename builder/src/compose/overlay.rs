@@ -11,7 +11,9 @@ pub use error::OverlayError;
 
 use super::content::Content;
 use super::tree::{Entry, Kind, Origin, Tree, TreePath};
+use crate::hash::Sha256Digest;
 use crate::profile::{Overlay, OverlayManifest, OverlayPlace};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -128,6 +130,29 @@ impl ReadOverlay {
             }
         }
         Ok(())
+    }
+
+    /// SHA-256 over all that the overlay brings: two overlays with one digest give one tree.
+    pub fn digest(&self) -> Sha256Digest {
+        let mut hasher = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            hasher.update((bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        for (path, entry) in &self.entries {
+            part(path.as_bytes());
+            part(format!("{:o} {} {} {}", entry.mode, entry.uid, entry.gid, self.changed.contains(path)).as_bytes());
+            match &entry.kind {
+                Kind::File(content) => part(&content.sha256().0),
+                Kind::Symlink(target) => part(target),
+                kind => part(format!("{kind:?}").as_bytes()),
+            }
+            for (name, value) in &entry.xattrs {
+                part(name);
+                part(value);
+            }
+        }
+        Sha256Digest(hasher.finalize().into())
     }
 
     /// Every path with its entry; a directory comes before what it holds.

@@ -1,0 +1,82 @@
+//! `kmimage run`.
+
+use super::Outcome;
+use super::build::{self, BuildOptions};
+use crate::emit::artifacts::Names;
+use crate::report::{Event, Reporter};
+use crate::run::machine::{Chipset, DiskBus};
+use crate::run::qemu::{self, Request};
+use clap::Args;
+use std::path::PathBuf;
+
+/// What `kmimage run` understands.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  kmimage run --profile base                      build if stale, boot, console on this terminal (Ctrl-A X ends it)
+  kmimage run --profile base --until-ready        the same, but end as soon as the machine says that it is ready
+  kmimage run out/base/*.qcow2 --disk nvme        boot a file, its disk on NVMe
+
+Writes of the machine are thrown away unless --persistent is given.")]
+pub struct Arguments {
+    /// A raw or qcow2 image; without one, the profile's.
+    #[arg(conflicts_with = "profile", required_unless_present = "profile")]
+    image: Option<PathBuf>,
+    /// Build this profile first, if its image is missing or stale.
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Memory in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..=1 << 20))]
+    memory: u32,
+    /// Virtual processors.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
+    cpus: u32,
+    /// QEMU's machine type.
+    #[arg(long, value_enum, default_value_t = Chipset::Q35)]
+    machine: Chipset,
+    /// How the disk is attached.
+    #[arg(long, value_enum, default_value_t = DiskBus::Virtio)]
+    disk: DiskBus,
+    /// Keep what the machine writes to its disk.
+    #[arg(long)]
+    persistent: bool,
+    /// End successfully as soon as the machine says that it is ready.
+    #[arg(long)]
+    until_ready: bool,
+    #[command(flatten)]
+    build: BuildOptions,
+}
+
+/// Boots an image.
+pub fn main(arguments: &Arguments, report: Reporter<'_>) -> Outcome {
+    let image = match (&arguments.image, &arguments.profile) {
+        (Some(image), _) => image.clone(),
+        (None, profile) => {
+            let built = build::build(profile.as_deref().unwrap_or_default(), &arguments.build, report)?;
+            built.directory.join(disk(&built.names, &built.directory))
+        }
+    };
+    let request = Request {
+        image,
+        memory_mib: arguments.memory,
+        cpus: arguments.cpus,
+        chipset: arguments.machine,
+        bus: arguments.disk,
+        persistent: arguments.persistent,
+    };
+    let prepared = qemu::prepare(&request)?;
+    report(Event::Stage(format!("booting {} with {}", request.image.display(), prepared.accelerator)));
+    if arguments.until_ready {
+        qemu::until_ready(&prepared, &mut std::io::stdout().lock())?;
+        report(Event::Stage("ready".into()));
+        return Ok(());
+    }
+    report(Event::Note("the machine's console follows; Ctrl-A X ends it".into()));
+    Ok(qemu::attach(prepared)?)
+}
+
+/// The disk of a build: qcow2 if it was made, else raw.
+fn disk(names: &Names, directory: &std::path::Path) -> String {
+    let qcow2 = names.qcow2();
+    if directory.join(&qcow2).exists() { qcow2 } else { names.raw() }
+}

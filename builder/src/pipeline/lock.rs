@@ -1,0 +1,177 @@
+//! Profile -> lock: an existing lock as it is, or the signed indexes resolved into a new one.
+
+use super::PipelineError;
+use crate::compose::deb::{Control, Deb};
+use crate::failure::Failure;
+use crate::fetch::{FetchedPackage, Options, RepositoryIndex, Session};
+use crate::lock::{self, Lock, LockedPackage, LockedProfile};
+use crate::profile::Profile;
+use crate::report::{Event, Reporter};
+use crate::resolve::packages::parse;
+use crate::resolve::scripts::{self, Ledger, Script};
+use crate::resolve::{self, RepositoryPackages};
+use crate::store::Store;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Which packages may move when a profile is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Update<'a> {
+    /// None of those that the lock has: only what is new is resolved.
+    Nothing,
+    /// All.
+    Everything,
+    /// These, and what they force along.
+    Packages(&'a [String]),
+}
+
+/// What one profile takes, from a lock that answers its present wishes.
+#[derive(Debug, Clone)]
+pub struct Locked {
+    /// Packages of the root.
+    pub packages: Vec<LockedPackage>,
+    /// Boot inputs.
+    pub boot: Vec<LockedPackage>,
+    /// How they were chosen.
+    pub profile: LockedProfile,
+}
+
+impl Locked {
+    /// What a lock has for a profile; `None` if it does not have it, or for other wishes than today's.
+    pub fn of(lock: &Lock, profile: &Profile) -> Option<Self> {
+        let locked = lock.profiles.get(&profile.name)?;
+        (locked.request == resolve::Request::of(profile).digest()).then_some(())?;
+        Some(Self {
+            packages: lock.packages_of(&profile.name)?,
+            boot: lock.boot_packages_of(&profile.name)?,
+            profile: locked.clone(),
+        })
+    }
+}
+
+/// The lock of a profile: from the file, or made and written there. With `must_exist`, only from the file.
+pub fn obtain(
+    profile: &Profile,
+    path: &Path,
+    must_exist: bool,
+    options: &Options,
+    store: &Store,
+    report: Reporter<'_>,
+) -> Result<Locked, Failure> {
+    let before = lock::read(path)?;
+    if let Some(locked) = before.as_ref().and_then(|lock| Locked::of(lock, profile)) {
+        return Ok(locked);
+    }
+    if must_exist {
+        return Err(PipelineError::NotLocked {
+            profile: profile.name.clone(),
+            lock: path.to_owned(),
+            stale: before.as_ref().is_some_and(|lock| lock.profiles.contains_key(&profile.name)),
+        }
+        .into());
+    }
+    let before = before.unwrap_or_default();
+    let after = resolve(profile, &before, Update::Nothing, options, store, report)?;
+    lock::write(path, &after)?;
+    report(Event::Note(format!("locked {} in {}", profile.name, path.display())));
+    Locked::of(&after, profile).ok_or_else(|| PipelineError::NoLock { profile: profile.name.clone() }.into())
+}
+
+/// Reads the signed indexes and gives the lock with this profile resolved anew. Nothing is written.
+pub fn resolve(
+    profile: &Profile,
+    before: &Lock,
+    update: Update<'_>,
+    options: &Options,
+    store: &Store,
+    report: Reporter<'_>,
+) -> Result<Lock, Failure> {
+    report(Event::Stage(format!("resolving {}", profile.name)));
+    let session = Session::new(options.clone(), &profile.repositories, store, report)?;
+    let indexes: Vec<RepositoryIndex> = profile
+        .repositories
+        .iter()
+        .map(|repository| session.index(repository, newest_locked(before, &repository.name)))
+        .collect::<Result<_, _>>()?;
+    let repositories = parse_all(&indexes)?;
+
+    let held = match update {
+        Update::Nothing => before.held(&profile.name, &[])?,
+        Update::Packages(names) => before.held(&profile.name, names)?,
+        Update::Everything => Vec::new(),
+    };
+    let held_date = before.profiles.get(&profile.name).map_or(options.now, |locked| locked.date);
+    let held: Vec<(LockedPackage, String)> = session
+        .packages(&held, held_date)?
+        .into_iter()
+        .map(|package| {
+            let paragraph = String::from_utf8_lossy(&control(&package)?.paragraph).into_owned();
+            Ok((package.locked, paragraph))
+        })
+        .collect::<Result<_, PipelineError>>()?;
+
+    let request = resolve::Request::of(profile);
+    let closure = resolve::closure(&repositories, &request, &resolve::hold(&held)?)?;
+    for name in &closure.unused_absent {
+        report(Event::Note(format!("{name} is declared absent, and nothing asks for it")));
+    }
+    let releases: BTreeMap<String, Timestamp> =
+        indexes.iter().filter_map(|index| Some((index.name.clone(), index.release_date?))).collect();
+    let date = releases.values().max().copied().unwrap_or(options.now);
+    let root: Vec<LockedPackage> = closure.packages.values().map(|selected| selected.package.clone()).collect();
+    let ledger = ledger(profile, &session.packages(&root, date)?)?;
+    for answer in &ledger.unused_answers {
+        report(Event::Note(format!("[[script]] answers {answer}, which no script does any more")));
+    }
+    // Directories of .deb files have no date of their own: the lock is then as old as the moment it was made.
+    let (locked, packages) = resolve::pin(closure, &request, &ledger, releases, options.now);
+    Ok(before.with_profile(&profile.name, locked, packages)?)
+}
+
+/// The newest Release of a repository that the lock was made from; an older one is a rollback.
+fn newest_locked(lock: &Lock, repository: &str) -> Option<Timestamp> {
+    lock.profiles.values().filter_map(|profile| profile.releases.get(repository)).max().copied()
+}
+
+/// Reads every index, one thread each: Debian's is 55 MB of text.
+fn parse_all(indexes: &[RepositoryIndex]) -> Result<Vec<RepositoryPackages<'_>>, PipelineError> {
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = indexes
+            .iter()
+            .map(|index| {
+                scope.spawn(move || {
+                    let mut packages = Vec::new();
+                    for text in &index.texts {
+                        packages.extend(parse(&text.text).map_err(|source| PipelineError::Index {
+                            repository: index.name.clone(),
+                            index: text.label.clone(),
+                            source,
+                        })?);
+                    }
+                    Ok(RepositoryPackages { repository: &index.name, packages })
+                })
+            })
+            .collect();
+        readers.into_iter().map(|reader| reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
+
+fn control(package: &FetchedPackage) -> Result<Control, PipelineError> {
+    Deb::open(&package.file)
+        .and_then(|deb| deb.control())
+        .map_err(|source| PipelineError::Deb { package: package.locked.name.clone(), source })
+}
+
+/// What is known of the maintainer scripts of a root's packages; an effect that nobody answers for is an error.
+/// (Boot inputs only lend files: what their scripts do to a running system is of no interest.)
+pub(super) fn ledger(profile: &Profile, packages: &[FetchedPackage]) -> Result<Ledger, Failure> {
+    let controls: Vec<(&str, Control)> = packages
+        .iter()
+        .map(|package| Ok((package.locked.name.as_str(), control(package)?)))
+        .collect::<Result<_, PipelineError>>()?;
+    let scripts = controls.iter().flat_map(|(package, control)| {
+        control.scripts.iter().filter_map(|(name, bytes)| Script::of_member(package, name, bytes))
+    });
+    Ok(scripts::ledger(scripts, &profile.scripts)?)
+}
