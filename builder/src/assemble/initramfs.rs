@@ -64,7 +64,7 @@ pub struct Module {
 pub struct Inputs<'a> {
     /// The static binary that becomes `/init`.
     pub init: &'a Content,
-    /// Modules in load order: a module comes after those it needs.
+    /// Modules in load order: a module comes after those it needs. Tables of modules may be among them.
     pub modules: &'a [Module],
     /// zstd level.
     pub level: i32,
@@ -99,7 +99,10 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Vec<u8>, InitramfsError> {
     for module in inputs.modules {
         if seen.insert(&module.path) {
             archive.add_content(&relative(&module.path), 0o644, &module.content)?;
-            list.push_str(&format!("{}\n", module.path));
+            // The tables beside the modules are read, not loaded.
+            if module.path.to_string().contains(".ko") {
+                list.push_str(&format!("{}\n", module.path));
+            }
         }
     }
     archive.add(MODULES_LIST, ModeFileType::Regular, 0o644, None, list.as_bytes(), list.len() as u64)?;
@@ -192,6 +195,7 @@ mod tests {
         let modules = [
             module("/usr/lib/modules/6/kernel/lib/a.ko.xz", b"A"),
             module("/usr/lib/modules/6/kernel/drivers/md/dm.ko.xz", b"D"),
+            module("/usr/lib/modules/6/modules.dep", b"T"),
         ];
         let archive = build(&Inputs { init: &init, modules: &modules, level: 3 }).unwrap();
         assert_eq!(
@@ -214,6 +218,7 @@ mod tests {
 100755 init 0:0 0 "static"
 100644 usr/lib/modules/6/kernel/lib/a.ko.xz 0:0 0 "A"
 100644 usr/lib/modules/6/kernel/drivers/md/dm.ko.xz 0:0 0 "D"
+100644 usr/lib/modules/6/modules.dep 0:0 0 "T"
 100644 modules.list 0:0 0 "/usr/lib/modules/6/kernel/lib/a.ko.xz\n/usr/lib/modules/6/kernel/drivers/md/dm.ko.xz\n""#
         );
         assert_eq!(build(&Inputs { init: &init, modules: &modules, level: 3 }).unwrap(), archive);

@@ -4,6 +4,7 @@
 //! profile names what it wants loaded.
 
 use super::initramfs::Module;
+use crate::compose::content::Content;
 use crate::compose::tree::{BadPath, Kind as EntryKind, Tree, TreePath};
 use crate::failure::{Classified, Kind, io_kind};
 use crate::profile::InitramfsModules;
@@ -75,16 +76,18 @@ impl Classified for ModulesError {
     }
 }
 
-/// The wanted modules and all that they depend on, each once, a module after those it needs.
+/// The wanted modules and all that they depend on, each once, a module after those it needs; and last the tables by which init loads
+/// drivers only for devices that are there: `modules.dep` and `modules.alias`, as far as they are about these modules.
 pub fn in_load_order(tree: &Tree, release: &str, wanted: &InitramfsModules) -> Result<Vec<Module>, ModulesError> {
     let directory = format!("/usr/lib/modules/{release}");
-    let dependencies = read(tree, &format!("{directory}/modules.dep"))?;
-    let dependencies = parse_dependencies(&dependencies);
+    let dependencies_text = read(tree, &format!("{directory}/modules.dep"))?;
+    let dependencies = parse_dependencies(&dependencies_text);
     let order = order(&dependencies, release, wanted, &|| {
         let builtin = read(tree, &format!("{directory}/modules.builtin"))?;
         Ok(builtin.lines().map(|line| module_name(line.trim())).collect())
     })?;
-    let mut modules = Vec::with_capacity(order.len());
+    let in_order: BTreeSet<&str> = order.iter().copied().collect();
+    let mut modules = Vec::with_capacity(order.len() + 2);
     for path in order {
         let dep = || format!("{directory}/modules.dep");
         let absolute = format!("{directory}/{path}");
@@ -95,7 +98,31 @@ pub fn in_load_order(tree: &Tree, release: &str, wanted: &InitramfsModules) -> R
             _ => return Err(gone()),
         }
     }
+    let aliases = read(tree, &format!("{directory}/modules.alias"))?;
+    let tables =
+        [("modules.dep", dependencies_of(&dependencies_text, &in_order)), ("modules.alias", aliases_of(&aliases, &in_order))];
+    for (name, text) in tables {
+        let path = format!("{directory}/{name}");
+        let path = TreePath::new(&path).map_err(|source| ModulesError::Path { path: path.clone(), source })?;
+        modules.push(Module { content: Content::from_bytes(text.into_bytes()), path });
+    }
     Ok(modules)
+}
+
+/// The lines of a `modules.dep` about these modules.
+fn dependencies_of(text: &str, modules: &BTreeSet<&str>) -> String {
+    let about = |line: &&str| line.split_once(':').is_some_and(|(path, _)| modules.contains(path.trim()));
+    text.lines().filter(about).map(|line| format!("{line}\n")).collect()
+}
+
+/// The lines of a `modules.alias` about these modules.
+fn aliases_of(text: &str, modules: &BTreeSet<&str>) -> String {
+    let names: BTreeSet<String> = modules.iter().map(|path| module_name(path)).collect();
+    let about = |line: &&str| {
+        let alias = line.strip_prefix("alias ").and_then(|alias| alias.rsplit_once(' '));
+        alias.is_some_and(|(_, module)| names.contains(&module.replace('-', "_")))
+    };
+    text.lines().filter(about).map(|line| format!("{line}\n")).collect()
 }
 
 fn read(tree: &Tree, path: &str) -> Result<String, ModulesError> {
@@ -168,7 +195,6 @@ fn order<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::content::Content;
     use crate::compose::tree::{Entry, Origin};
 
     const DEP: &str = "\
@@ -194,6 +220,7 @@ kernel/fs/broken.ko.xz: kernel/fs/gone.ko.xz
             tree.insert(path, Entry::file(Content::from_bytes(text.as_bytes()), 0o644, Origin::Kmimage));
         };
         put("modules.dep", DEP);
+        put("modules.alias", "# Aliases\nalias dm-verity dm_verity\nalias fs-broken broken\nalias pci:v0* dm-mod\n");
         put("modules.builtin", "kernel/block/virtio-x.ko\n");
         for path in parse_dependencies(DEP).keys() {
             put(path, path);
@@ -204,7 +231,8 @@ kernel/fs/broken.ko.xz: kernel/fs/gone.ko.xz
     fn check(modules: &[&str], directories: &[&str], expect: Result<&str, &str>) {
         let result = in_load_order(&tree(), "6", &wanted(modules, directories));
         let result = result.map_err(|error| error.to_string()).map(|modules| {
-            let paths: Vec<String> = modules.iter().map(|module| module_name(&module.path.to_string())).collect();
+            let paths: Vec<String> =
+                modules.iter().take(modules.len() - 2).map(|module| module_name(&module.path.to_string())).collect();
             paths.join(" ")
         });
         assert_eq!(result.as_deref().map_err(String::as_str), expect);
@@ -216,6 +244,26 @@ kernel/fs/broken.ko.xz: kernel/fs/gone.ko.xz
         check(&["dm_verity", "snd"], &[], Ok("dm_mod dm_bufio reed_solomon dm_verity snd"));
         check(&[], &["kernel/drivers/md"], Ok("dm_mod dm_bufio reed_solomon dm_verity"));
         check(&["virtio_x"], &["kernel/sound"], Ok("snd"));
+    }
+
+    #[test]
+    fn the_tables_are_of_these_modules_only() {
+        let modules = in_load_order(&tree(), "6", &wanted(&["dm_verity"], &[])).unwrap();
+        let texts = modules[modules.len() - 2..].iter().map(|table| {
+            let text = String::from_utf8(table.content.to_vec().unwrap()).unwrap();
+            format!("{}\n{text}", table.path)
+        });
+        let expect = "\
+/usr/lib/modules/6/modules.dep
+kernel/drivers/md/dm-mod.ko.xz:
+kernel/drivers/md/dm-bufio.ko.xz: kernel/drivers/md/dm-mod.ko.xz
+kernel/drivers/md/dm-verity.ko.xz: kernel/lib/reed_solomon.ko.xz kernel/drivers/md/dm-bufio.ko.xz kernel/drivers/md/dm-mod.ko.xz
+kernel/lib/reed_solomon.ko.xz:
+/usr/lib/modules/6/modules.alias
+alias dm-verity dm_verity
+alias pci:v0* dm-mod
+";
+        assert_eq!(texts.collect::<String>(), expect);
     }
 
     #[test]
