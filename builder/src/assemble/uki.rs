@@ -97,19 +97,9 @@ pub fn kernel_release(kernel: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pe::tests::synthetic;
     use super::*;
+    use crate::support::boot::{efi_program as synthetic, kernel};
     use std::process::Command;
-
-    fn kernel(release: &str) -> Vec<u8> {
-        let mut kernel = synthetic(0x600);
-        kernel.resize(0x4000, 3);
-        kernel[0x202..0x206].copy_from_slice(b"HdrS");
-        kernel[0x20e..0x210].copy_from_slice(&0x3000u16.to_le_bytes());
-        let text = format!("{release} (debian-kernel@lists.debian.org) #1 SMP\0");
-        kernel[0x3200..0x3200 + text.len()].copy_from_slice(text.as_bytes());
-        kernel
-    }
 
     fn sample() -> Vec<u8> {
         build(&Inputs {

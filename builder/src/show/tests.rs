@@ -26,7 +26,7 @@ fn write_root(tree: &Tree, file: &File) -> u64 {
 
 /// A disk image as a build makes it, from small parts: its bytes are sparse on the disk.
 fn write_disk(directory: &Path, tree: &Tree) -> PathBuf {
-    let image = crate::assemble::pe::tests::synthetic(0x600);
+    let image = crate::support::boot::efi_program(0x600);
     let inputs = Inputs {
         stub: &image,
         os_release: b"ID=kmimage\nIMAGE_ID=kmimage-base\n",
