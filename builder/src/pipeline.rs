@@ -14,7 +14,7 @@ use crate::compose::facts::Facts;
 use crate::compose::tree::Tree;
 use crate::compose::{self, Composed, check, derive, overlay};
 use crate::embedded_init::EmbeddedInit;
-use crate::emit::artifacts::{Names, Staging};
+use crate::emit::artifacts::{self, Names, Staging};
 use crate::emit::stale::Record;
 use crate::failure::{Classified, Failure, Kind};
 use crate::fetch::{Options, Session};
@@ -80,6 +80,8 @@ pub struct FinishedTree {
 /// Builds an image, or finds it standing.
 pub fn build(request: &Request<'_>, store: &Store, report: Reporter<'_>) -> Result<Built, Failure> {
     let profile = profile::load(request.library, request.profile)?;
+    // A folder that will be refused is refused before anything is downloaded.
+    artifacts::check_output(request.output)?;
     let locked = lock::obtain(&profile, request.lock, request.locked, request.fetch, store, report)?;
     let identity = identity(request, &profile, &locked)?;
     let key = key(request, &profile, &locked, &identity)?;
@@ -249,7 +251,7 @@ impl Classified for PipelineError {
     fn hints(&self) -> Vec<String> {
         match self {
             PipelineError::NotLocked { profile, .. } => {
-                vec![format!("run `kmimage lock --profile {profile}`, or build without --locked")]
+                vec![format!("Run `kmimage lock --profile {profile}`, or build without --locked.")]
             }
             _ => Vec::new(),
         }

@@ -8,6 +8,7 @@ use crate::compose::content::Content;
 use crate::compose::tree::{BadPath, Kind as EntryKind, Tree, TreePath};
 use crate::failure::{Classified, Kind, io_kind};
 use crate::profile::InitramfsModules;
+use crate::toml_document::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -21,6 +22,8 @@ pub enum ModulesError {
         name: String,
         /// Kernel release.
         release: String,
+        /// The module that is called most like it.
+        nearest: Option<String>,
     },
     /// A directory with no module in it.
     #[error("the initramfs wants the modules below {directory}, but the root of kernel {release} keeps none there")]
@@ -67,12 +70,16 @@ impl Classified for ModulesError {
     }
 
     fn hints(&self) -> Vec<String> {
-        match self {
-            ModulesError::Missing { .. } | ModulesError::EmptyDirectory { .. } | ModulesError::Dependency { .. } => vec![
-                "Perhaps [kernel.modules] drops it: name it under `keep` there, or take it out of [kernel.initramfs].".to_owned(),
-            ],
-            _ => Vec::new(),
+        let mut hints = Vec::new();
+        if let ModulesError::Missing { nearest: Some(nearest), .. } = self {
+            hints.push(format!("Did you mean `{nearest}`?"));
         }
+        if let ModulesError::Missing { .. } | ModulesError::EmptyDirectory { .. } | ModulesError::Dependency { .. } = self {
+            hints.push(
+                "Perhaps [kernel.modules] drops it: name it under `keep` there, or take it out of [kernel.initramfs].".to_owned(),
+            );
+        }
+        hints
     }
 }
 
@@ -162,7 +169,8 @@ fn order<'a>(
     if missing.peek().is_some() {
         let builtin = builtin()?;
         if let Some(name) = missing.find(|name| !builtin.contains(*name)) {
-            return Err(ModulesError::Missing { name: name.clone(), release: release.to_owned() });
+            let nearest = nearest(name, names.union(&builtin).map(String::as_str)).map(str::to_owned);
+            return Err(ModulesError::Missing { name: name.clone(), release: release.to_owned(), nearest });
         }
     }
     for directory in &wanted.directories {

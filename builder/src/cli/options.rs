@@ -164,9 +164,9 @@ impl Classified for OptionsError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            OptionsError::NoHome => vec!["name a folder with --store".into()],
-            OptionsError::NothingLocked(_) => vec!["name one with --profile".into()],
-            OptionsError::Damaged(_) => vec!["run `kmimage cache verify --repair` to remove them".into()],
+            OptionsError::NoHome => vec!["Name a folder with --store.".into()],
+            OptionsError::NothingLocked(_) => vec!["Name one with --profile.".into()],
+            OptionsError::Damaged(_) => vec!["Run `kmimage cache verify --repair` to remove them.".into()],
             OptionsError::Epoch(_) | OptionsError::Program(_) => Vec::new(),
         }
     }

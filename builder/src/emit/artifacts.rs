@@ -269,6 +269,13 @@ impl Drop for Staging {
     }
 }
 
+/// Refuses an output folder that [`Staging::begin`] would refuse. Nothing is changed.
+pub fn check_output(output: &Path) -> Result<(), ArtifactsError> {
+    let destination = settle(output)?;
+    parent_and_prefix(&destination)?;
+    check_ours(&destination)
+}
+
 /// The absolute place of the output folder; a symbolic link to a folder is followed, so that it stays a link.
 fn settle(output: &Path) -> Result<PathBuf, ArtifactsError> {
     match fs_err::canonicalize(output) {

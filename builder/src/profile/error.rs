@@ -1,5 +1,6 @@
 //! Why a profile, or the library that it is looked up in, could not be used.
 
+use super::values;
 use crate::failure::{Classified, Kind, io_kind};
 use crate::toml_document::DocumentError;
 use std::path::PathBuf;
@@ -41,6 +42,9 @@ impl Classified for ProfileError {
     fn hints(&self) -> Vec<String> {
         match self {
             ProfileError::Unknown { nearest: Some(nearest), .. } => vec![format!("Did you mean `{nearest}`?")],
+            ProfileError::Unknown { name, nearest: None, .. } if values::name(name).is_err() => {
+                vec!["A profile's name has lower-case letters, digits and `-`, 64 at most; see `kmimage profiles`.".into()]
+            }
             ProfileError::Unknown { name, nearest: None, .. } => {
                 vec![format!("Write ./profiles/{name}.toml, or see `kmimage profiles`.")]
             }

@@ -59,7 +59,7 @@ pub enum Error {
         what: &'static str,
     },
     /// The image is longer than the room it was given.
-    #[error("the root image does not fit: it is longer than {room} bytes")]
+    #[error("the root image does not fit into its slot of {room} bytes ({} MiB)", room >> 20)]
     DoesNotFit {
         /// Bytes that there are.
         room: u64,
@@ -106,7 +106,7 @@ impl Classified for Error {
         match self {
             Error::DoesNotFit { .. } => {
                 vec![
-                    "Drop packages or files, raise the compression level, or make the slot larger (`sizes` in the profile)."
+                    "Drop packages or files, raise the compression level, or make the slot larger: `slot-size` of [image] in the profile."
                         .into(),
                 ]
             }

@@ -226,7 +226,7 @@ fn an_image_that_does_not_fit_is_refused() {
     let file = tempfile::tempfile().unwrap();
     let target = Target { file: &file, offset: 4096, room: Some(2_000_000) };
     let error = write(&tree, &options(1, 131_072), None, target, &silent).unwrap_err();
-    assert_eq!(error.to_string(), "the root image does not fit: it is longer than 2000000 bytes");
+    assert_eq!(error.to_string(), "the root image does not fit into its slot of 2000000 bytes (1 MiB)");
     assert!(file.metadata().unwrap().len() <= 2_004_096);
 }
 

@@ -117,6 +117,17 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// True if it takes two packages to break the rule: `own`, with its version, and another.
+    fn is_between_packages(&self, own: &str) -> bool {
+        match self {
+            Refusal::BelowSymlink { other, .. } | Refusal::BelowFile { other, .. } => other != own,
+            Refusal::DirectoryOrNot { .. } | Refusal::Shared { .. } | Refusal::ReplaceEachOther { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl Classified for MergeError {
     fn kind(&self) -> Kind {
         Kind::Policy
@@ -124,12 +135,14 @@ impl Classified for MergeError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            MergeError::Refused { rule, name, .. }
-                if matches!(**rule, Refusal::Shared { .. } | Refusal::ReplaceEachOther { .. }) =>
-            {
+            MergeError::Refused { rule, name, version, .. } if rule.is_between_packages(&format!("{name} {version}")) => {
                 vec![format!("Declare one of the two packages absent in the profile, or leave {name} out.")]
             }
-            _ => Vec::new(),
+            // No Debian package does such things: it is hostile, or was not made by dpkg-deb.
+            MergeError::Refused { name, .. } => {
+                vec![format!("Do not install this package: leave {name} out of the profile, or take a sound version of it.")]
+            }
+            MergeError::Control { .. } => Vec::new(),
         }
     }
 }

@@ -68,7 +68,8 @@ fn describe(all: &[Unanswered]) -> String {
     let Some(first) = all.first() else { return String::new() };
     let more = match all.len() {
         1 => String::new(),
-        n => format!("; {} more effects like this", n - 1),
+        2 => "; and 1 more effect like this".to_owned(),
+        n => format!("; and {} more effects like this", n - 1),
     };
     let Unanswered { package, script, effect } = first;
     format!(

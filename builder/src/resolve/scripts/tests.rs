@@ -155,7 +155,7 @@ fn what_nobody_answers_for_stops_locking() {
     assert_eq!(
         error.to_string(),
         "the postinst of `dbus` would do in line 6 what no step of kmimage does: dpkg-statoverride (`dpkg-statoverride --update --add root \
-         ... 4754 ...`); 1 more effects like this"
+         ... 4754 ...`); and 1 more effect like this"
     );
     assert_eq!(
         error.hints(),
