@@ -104,11 +104,17 @@ impl Ord for TreePath {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         // By component: "/a/b" sorts before "/a.b", so that a directory's content follows it at once.
         let key = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
-        if self.is_root() || other.is_root() {
-            return other.is_root().cmp(&self.is_root());
-        }
-        self.0.iter().map(key).cmp(other.0.iter().map(key))
+        let at = common_prefix(&self.0, &other.0);
+        self.0.get(at).map(key).cmp(&other.0.get(at).map(key))
     }
+}
+
+/// How many bytes two strings have in common at their start. Paths share long beginnings: sixteen at a time are passed over.
+fn common_prefix(one: &[u8], other: &[u8]) -> usize {
+    let (one_steps, other_steps) = (one.as_chunks::<16>().0, other.as_chunks::<16>().0);
+    let passed = 16 * one_steps.iter().zip(other_steps).take_while(|(one, other)| one == other).count();
+    let (one, other) = (one.get(passed..).unwrap_or_default(), other.get(passed..).unwrap_or_default());
+    passed + one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 
 impl PartialOrd for TreePath {
@@ -369,6 +375,22 @@ mod tests {
         assert_eq!(order, ["/", "/a", "/a/b", "/a/z", "/a/z/q", "/a!", "/a.b"]);
         let below = path("/a");
         assert_eq!(tree.under(&below).count(), 4);
+    }
+
+    #[test]
+    fn order_is_by_component_wherever_the_difference_is() {
+        let by_component =
+            |one: &TreePath, other: &TreePath| one.as_bytes().split(|b| *b == b'/').cmp(other.as_bytes().split(|b| *b == b'/'));
+        for shared in 0..40 {
+            let directory = "x".repeat(shared);
+            let texts = ["", "a", "a/b", "a/b/c", "a!", "a.b", "ab", "b", "a/bb", "a\u{ff}"]
+                .map(|end| path(&format!("/{directory}{end}")));
+            for (one, other) in texts.iter().flat_map(|one| texts.iter().map(move |other| (one, other))) {
+                let expected =
+                    if one.is_root() || other.is_root() { other.is_root().cmp(&one.is_root()) } else { by_component(one, other) };
+                assert_eq!(one.cmp(other), expected, "{one} {other}");
+            }
+        }
     }
 
     #[test]

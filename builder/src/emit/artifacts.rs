@@ -189,34 +189,18 @@ impl Staging {
         at("write", &self.path(name), self.create(name)?.write_all(bytes))
     }
 
-    /// Sizes and SHA-256 of files of the set, at most `jobs` read at a time.
-    pub fn digests(&self, names: &[String], jobs: usize) -> Result<BTreeMap<String, Artefact>, ArtifactsError> {
-        let digest = |name: &String| {
-            let path = self.path(name);
-            let file = at("open", &path, File::open(&path))?;
-            let size = at("read", &path, file.metadata())?.len();
-            let sha256 = at("read", &path, sparse::sha256(&file))?.to_string();
-            Ok((name.clone(), Artefact { size, sha256 }))
-        };
-        let next = std::sync::atomic::AtomicUsize::new(0);
-        let work = || {
-            let mut done = Vec::new();
-            while let Some(name) = names.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                done.push(digest(name)?);
-            }
-            Ok(done)
-        };
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..jobs.clamp(1, names.len().max(1))).map(|_| scope.spawn(work)).collect();
-            let mut digests = BTreeMap::new();
-            for worker in workers {
-                match worker.join() {
-                    Ok(result) => digests.extend(result?),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            Ok(digests)
-        })
+    /// Size and SHA-256 of a file of the set. It is flushed to the disk meanwhile, so that [`Staging::publish`] has no need to wait.
+    pub fn digest(&self, name: &str) -> Result<Artefact, ArtifactsError> {
+        let path = self.path(name);
+        let file = at("open", &path, File::open(&path))?;
+        let size = at("read", &path, file.metadata())?.len();
+        let (digest, flushed) = std::thread::scope(|scope| {
+            let flush = scope.spawn(|| file.sync_all());
+            let digest = sparse::sha256(&file);
+            (digest, flush.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        at("flush", &path, flushed)?;
+        Ok(Artefact { size, sha256: at("read", &path, digest)?.to_string() })
     }
 
     /// Writes SHA256SUMS, flushes everything to the disk and puts the set in its place; the folder that was there is removed.

@@ -16,10 +16,11 @@ use crate::failure::Failure;
 use crate::lock::LockedPackage;
 use crate::profile::Profile;
 use crate::report::{Event, Reporter};
-use crate::store::Store;
+use crate::store::{Store, parallel};
 use kmimage_contract::cmdline::{Cmdline, Parameter};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -153,25 +154,35 @@ pub(super) fn emit(
     if let Some(warning) = plan.tight_slot() {
         report(Event::Warning(warning));
     }
-    write_disks(&plan, root, names, formats, &staging)?;
-    staging.write(&names.uki(), &uki)?;
-    staging.write(&names.files(), files_tsv::render(tree).as_bytes())?;
-    let sbom = spdx::render(&spdx::Facts {
-        image_id: &identity.release.image_id,
-        image_version: &identity.release.version,
-        epoch: i64::from(identity.epoch),
-        packages: &packages.root.iter().chain(packages.boot).collect::<Vec<_>>(),
-        crates: &identity.crates,
-    })
-    .map_err(PipelineError::Json)?;
-    staging.write(&names.spdx(), sbom.as_bytes())?;
+    let raw = raw_disk(&plan, root, names, formats, &staging)?;
 
-    report(Event::Stage("hashing the artefacts".into()));
-    let mut files = vec![names.root(), names.uki(), names.files(), names.spdx()];
-    // The largest first: the disk is a gigabyte of mostly nothing, and SHA-256 has to see all of it.
-    let disks = formats.iter().map(|format| disk_name(names, *format));
-    files.splice(0..0, disks);
-    let mut artefacts = staging.digests(&files, identity.jobs)?;
+    report(Event::Stage("writing and hashing the artefacts".into()));
+    // The longest first: the raw disk is a gigabyte of mostly nothing, and SHA-256, which cannot be split, has to see all of it. The
+    // other threads write and hash the rest meanwhile.
+    let sources = [
+        (names.raw(), Source::Disk(Format::Raw)),
+        (names.qcow2(), Source::Disk(Format::Qcow2)),
+        (names.root(), Source::Written),
+        (names.uki(), Source::Uki),
+        (names.files(), Source::Files),
+        (names.spdx(), Source::Spdx),
+    ];
+    let sources: Vec<_> =
+        sources.into_iter().filter(|(_, source)| !matches!(source, Source::Disk(format) if !formats.contains(format))).collect();
+    let made = parallel::each(&sources, identity.jobs, |(name, source), _| -> Result<_, Failure> {
+        match source {
+            Source::Written | Source::Disk(Format::Raw) => {}
+            Source::Disk(Format::Qcow2) => {
+                let file = staging.create(name)?;
+                qcow2::write(&raw, &file).map_err(|source| cannot_write(&staging, name, source))?;
+            }
+            Source::Uki => staging.write(name, &uki)?,
+            Source::Files => staging.write(name, files_tsv::render(tree).as_bytes())?,
+            Source::Spdx => staging.write(name, sbom(identity, packages)?.as_bytes())?,
+        }
+        Ok((name.clone(), staging.digest(name)?))
+    })?;
+    let mut artefacts: BTreeMap<_, _> = made.into_iter().collect();
     let manifest = manifest::fill(manifest::Facts {
         profile: &profile.name,
         role: &profile.role,
@@ -200,34 +211,45 @@ pub(super) struct Packages<'a> {
     pub(super) boot: &'a [LockedPackage],
 }
 
-fn disk_name(names: &Names, format: Format) -> String {
-    match format {
-        Format::Raw => names.raw(),
-        Format::Qcow2 => names.qcow2(),
-    }
+/// Where an artefact comes from.
+enum Source {
+    /// It was written by an earlier step.
+    Written,
+    Disk(Format),
+    Uki,
+    Files,
+    Spdx,
 }
 
-/// The qcow2 is made from the raw disk; where nobody asked for that, it is a file without a name.
-fn write_disks(
+fn sbom(identity: &Identity, packages: &Packages<'_>) -> Result<String, PipelineError> {
+    spdx::render(&spdx::Facts {
+        image_id: &identity.release.image_id,
+        image_version: &identity.release.version,
+        epoch: i64::from(identity.epoch),
+        packages: &packages.root.iter().chain(packages.boot).collect::<Vec<_>>(),
+        crates: &identity.crates,
+    })
+    .map_err(PipelineError::Json)
+}
+
+fn cannot_write(staging: &Staging, name: &str, source: io::Error) -> ArtifactsError {
+    ArtifactsError::Io { step: "write", path: staging.path(name), source }
+}
+
+/// Writes the raw disk, which the qcow2 is made from; where nobody asked for it, it is a file without a name.
+fn raw_disk(
     plan: &DiskPlan,
     root: &RootImage,
     names: &Names,
     formats: &BTreeSet<Format>,
     staging: &Staging,
-) -> Result<(), Failure> {
-    let io = |name: String| {
-        let path = staging.path(&name);
-        move |source| ArtifactsError::Io { step: "write", path, source }
-    };
+) -> Result<File, ArtifactsError> {
+    let io = |source| cannot_write(staging, &names.raw(), source);
     let disk = if formats.contains(&Format::Raw) {
         staging.create(&names.raw())?
     } else {
-        tempfile::tempfile_in(staging.directory()).map_err(io(names.raw()))?
+        tempfile::tempfile_in(staging.directory()).map_err(io)?
     };
-    raw::write(plan, &raw::Parts { root: &root.file, hash_tree: &root.tree_file }, &disk).map_err(io(names.raw()))?;
-    if formats.contains(&Format::Qcow2) {
-        let file = staging.create(&names.qcow2())?;
-        qcow2::write(&disk, &file).map_err(io(names.qcow2()))?;
-    }
-    Ok(())
+    raw::write(plan, &raw::Parts { root: &root.file, hash_tree: &root.tree_file }, &disk).map_err(io)?;
+    Ok(disk)
 }
