@@ -97,7 +97,7 @@ impl Terminal {
                 }
             }
             Bar::Plain { tenth } => {
-                let now = if total == 0 { 0 } else { done.saturating_mul(10) / total };
+                let now = done.saturating_mul(10).checked_div(total).unwrap_or(0);
                 // Small work is over before a reader could use a line about it.
                 let long = unit == Unit::Bytes && total >= 8 << 20;
                 if long && now > *tenth {
@@ -112,6 +112,7 @@ impl Terminal {
     }
 }
 
+#[expect(clippy::literal_string_with_formatting_args, reason = "indicatif's templates look like format strings")]
 fn style(unit: Unit) -> ProgressStyle {
     let template = match unit {
         Unit::Bytes => "    {msg:<40!} {bar:30} {bytes:>10} / {total_bytes:<10} {bytes_per_sec}",

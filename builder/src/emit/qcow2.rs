@@ -41,7 +41,7 @@ pub fn write(raw: &File, out: &File) -> io::Result<()> {
     let mut l1 = vec![0u64; l1_entries as usize];
     for (index, table) in tables.iter().enumerate() {
         if let Some(entry) = l1.get_mut(*table as usize) {
-            *entry = (l2_at + index as u64) * CLUSTER | COPIED;
+            *entry = ((l2_at + index as u64) * CLUSTER) | COPIED;
         }
     }
     out.write_all_at(&big_endian(&l1), CLUSTER)?;
@@ -50,7 +50,7 @@ pub fn write(raw: &File, out: &File) -> io::Result<()> {
         let mut l2 = vec![0u64; ENTRIES as usize];
         for cluster in run {
             if let Some(entry) = l2.get_mut((cluster % ENTRIES) as usize) {
-                *entry = number * CLUSTER | COPIED;
+                *entry = (number * CLUSTER) | COPIED;
             }
             number += 1;
         }

@@ -74,7 +74,7 @@ impl Session<'_> {
     fn package(&self, package: &LockedPackage, batch: &Batch, stop: &Stop) -> Result<File, FetchError> {
         let (repository, place) = self.place(package)?;
         let bases = match place {
-            Whereabouts::Directory(path) => return self.from_directory(package, &path, batch),
+            Whereabouts::Directory(path) => return self.in_directory(package, &path, batch),
             Whereabouts::Bases(bases) => bases,
         };
         let archive = repository.snapshot.as_ref().map(|template| {
@@ -151,7 +151,7 @@ impl Session<'_> {
     }
 
     /// Copies a package in from a directory, so that nobody changes it under a build.
-    fn from_directory(&self, package: &LockedPackage, path: &Path, batch: &Batch) -> Result<File, FetchError> {
+    fn in_directory(&self, package: &LockedPackage, path: &Path, batch: &Batch) -> Result<File, FetchError> {
         for candidate in directory::candidates(&package.repository, path, package)? {
             let file = fs::File::open(&candidate).map_err(StoreError::from)?;
             match self.store.put_blob(file, &package.sha256) {

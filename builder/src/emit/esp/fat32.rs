@@ -340,9 +340,9 @@ fn time_stamp(epoch: i64) -> [u8; 4] {
     let at = jiff::Timestamp::from_second(epoch.clamp(first, last)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let at = jiff::tz::Offset::UTC.to_datetime(at);
     let field = |value: i8| u16::try_from(value).unwrap_or(0);
-    let time = field(at.hour()) << 11 | field(at.minute()) << 5 | field(at.second()) / 2;
+    let time = (field(at.hour()) << 11) | (field(at.minute()) << 5) | (field(at.second()) / 2);
     let year = u16::try_from(at.year() - 1980).unwrap_or(0);
-    let date = year << 9 | field(at.month()) << 5 | field(at.day());
+    let date = (year << 9) | (field(at.month()) << 5) | field(at.day());
     let ([a, b], [c, d]) = (time.to_le_bytes(), date.to_le_bytes());
     [a, b, c, d]
 }
