@@ -3,6 +3,7 @@
 //! Every test runs apt-get in a state directory of its own with an empty dpkg status, simulating, so nothing of the host is read or
 //! changed. What the profile declares absent is met for apt by empty generated packages, preferred for their higher version.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 #![expect(clippy::disallowed_methods, reason = "the judge is an external program")]
 
 use kmimage::profile::Choices;

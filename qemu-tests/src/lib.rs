@@ -2,6 +2,8 @@
 //!
 //! `image` builds with the real binary, `vm` starts a machine and reads its console, `qmp` speaks to QEMU. The tests are in tests/.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+
 pub mod disk;
 pub mod foreign;
 pub mod image;

@@ -1,5 +1,7 @@
 //! Every way to attach the disk, on both chipsets, from both formats, to `kmimage: ready`; then off by the power button.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+
 use kmimage::run::machine::{Chipset, DiskBus};
 use kmimage::run::qemu::Request;
 use kmimage_contract::disk_layout::Slot;

@@ -1,5 +1,7 @@
 //! Others judge the bytes of the image that users get: partition table, file systems, hash tree, UKI, SBOM.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+
 use kmimage_qemu_tests::disk::{Partition, extract, partitions};
 use kmimage_qemu_tests::foreign::{from_trixie, program, python, run};
 use kmimage_qemu_tests::image::{artefact, base};

@@ -1,5 +1,7 @@
 //! The same lock, overlays and kmimage give the same bytes, whoever builds, where, when and how; a changed byte changes only what holds it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+
 use kmimage_qemu_tests::disk::{extract, partitions};
 use kmimage_qemu_tests::foreign::{program, run};
 use kmimage_qemu_tests::image::{artefact, base, kmimage, lock};

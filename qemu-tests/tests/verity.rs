@@ -1,5 +1,7 @@
 //! A flipped byte is not served: the machine says so and restarts, and never says that it is ready.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+
 use kmimage::run::machine::{Chipset, DiskBus};
 use kmimage::run::qemu::Request;
 use kmimage_contract::state_line::{Ready, StateLine};
