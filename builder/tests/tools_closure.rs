@@ -148,10 +148,12 @@ fn flat_repository(directory: &Path, text: &str) -> String {
     format!("deb [trusted=yes] file:{} ./", directory.display())
 }
 
+/// What is wanted; the world; the virtual packages chosen; the alternatives chosen (where apt would take the first).
+type Case = (&'static [&'static str], &'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
+
 #[test]
 fn tools_closure_of_generated_repositories_equals_apt() {
-    // What is wanted; the world; the virtual packages chosen; the alternatives chosen (where apt would take the first).
-    let cases: &[(&[&str], &str, &[(&str, &str)], &[&str])] = &[
+    let cases: &[Case] = &[
         (&["a"], "a 1; Depends: b\nb 1; Pre-Depends: c\nc 1\nd 1", &[], &[]),
         (&["a"], "a 1; Depends: b (>= 2)\nb 1\nb 2\nb 10~rc1", &[], &[]),
         (&["a"], "a 1; Depends: virtual\nb 1; Provides: virtual", &[], &[]),

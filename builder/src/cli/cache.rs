@@ -2,7 +2,6 @@
 
 use super::options::{OptionsError, SourceOptions, StoreOption, now};
 use super::{Outcome, terminal};
-use crate::assemble::block_cache;
 use crate::lock::{self, Lock};
 use crate::pipeline::PipelineError;
 use crate::profile::{self, Library};
@@ -11,7 +10,7 @@ use crate::store::GcRules;
 use anstream::println;
 use clap::{Args, Subcommand};
 use jiff::SignedDuration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// What `kmimage cache` understands.
@@ -74,11 +73,10 @@ pub fn main(arguments: &Arguments, report: Reporter<'_>) -> Outcome {
             let store = store.open()?;
             let rules = GcRules { keep: &keep, unused_since, at_most: at_most.map(|mib| mib << 20) };
             let collected = store.gc(&rules)?;
-            let blocks = block_cache::sweep(&store.directory().join(block_cache::FOLDER), unused_since.into())?;
             println!(
                 "removed {} files, {}; {} left",
                 collected.removed,
-                terminal::size(collected.freed + blocks),
+                terminal::size(collected.freed),
                 terminal::size(collected.left)
             );
             Ok(())
@@ -108,11 +106,7 @@ fn export(directory: &std::path::Path, profile: Option<&str>, source: &SourceOpt
         let session = crate::fetch::Session::new(source.fetch(), &profile.repositories, &store, report)?;
         let (packages, date) = taken(&lock, name)?;
         session.packages(&packages, date)?;
-        let files: BTreeMap<String, _> = packages
-            .iter()
-            .map(|package| (package.path.rsplit('/').next().unwrap_or(&package.path).to_owned(), package.sha256))
-            .collect();
-        let done = store.export(&files, directory)?;
+        let done = crate::fetch::export(&store, &packages, directory)?;
         report(Event::Note(format!("{name}: {} packages in {}", done.files, directory.display())));
     }
     Ok(())

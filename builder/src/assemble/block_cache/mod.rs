@@ -5,7 +5,8 @@
 //! version, so a known block is not even read from its source. What did not get shorter is kept as a verdict and read from the source.
 //! Every entry has a digest of its own, checked before use: a damaged one counts as absent, as does a damaged pack.
 //!
-//! Many small packs become one when there are [`pack::MANY`]; packs that no build used for long are removed by [`sweep`].
+//! Many small packs become one when there are [`pack::MANY`]; a pack that a build used is marked by its time, and the store's gc
+//! removes those that none used for long.
 
 mod pack;
 
@@ -19,7 +20,6 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 /// The folder of a store that holds the packs.
 pub const FOLDER: &str = "blocks";
@@ -148,25 +148,6 @@ impl BlockCache {
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
     }
-}
-
-/// Removes packs that no build has used since `before`, and what an interrupted build left from before then. Returns the bytes freed.
-pub fn sweep(directory: &Path, before: SystemTime) -> Result<u64, CacheError> {
-    let mut freed = 0;
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error.into()),
-    };
-    for entry in entries {
-        let entry = entry?;
-        let metadata = entry.metadata()?;
-        if metadata.is_file() && metadata.modified()? < before {
-            pack::remove(&entry.path())?;
-            freed += metadata.len();
-        }
-    }
-    Ok(freed)
 }
 
 fn pack_paths(directory: &Path) -> io::Result<Vec<PathBuf>> {
