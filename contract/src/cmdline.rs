@@ -91,6 +91,9 @@ pub enum CmdlineError {
         /// What it should have been.
         expected: &'static str,
     },
+    /// A word read from an odd line, which no line can say again.
+    #[error("the kernel command line has a word that the kernel's quoting cannot write")]
+    Unwritable,
     /// A key that may occur once occurs with two values.
     #[error("the kernel command line has two values for `{0}=`")]
     Contradiction(&'static str),
@@ -125,7 +128,11 @@ impl Cmdline {
             words.extend(self.init_arguments.iter().map(Parameter::to_string));
         }
         let text = words.join(" ");
-        if text.len() > MAX_LENGTH { Err(CmdlineError::TooLong(text.len())) } else { Ok(text) }
+        if text.len() > MAX_LENGTH {
+            return Err(CmdlineError::TooLong(text.len()));
+        }
+        // The kernel's quoting has no escapes.
+        if Self::parse(&text) == *self { Ok(text) } else { Err(CmdlineError::Unwritable) }
     }
 
     /// All values of a key, in order; words without `=` have none.
