@@ -91,9 +91,6 @@ pub enum CmdlineError {
         /// What it should have been.
         expected: &'static str,
     },
-    /// A word read from an odd line, which no line can say again.
-    #[error("the kernel command line has a word that the kernel's quoting cannot write")]
-    Unwritable,
     /// A key that may occur once occurs with two values.
     #[error("the kernel command line has two values for `{0}=`")]
     Contradiction(&'static str),
@@ -132,7 +129,7 @@ impl Cmdline {
             return Err(CmdlineError::TooLong(text.len()));
         }
         // The kernel's quoting has no escapes.
-        if Self::parse(&text) == *self { Ok(text) } else { Err(CmdlineError::Unwritable) }
+        if Self::parse(&text) == *self { Ok(text) } else { Err(CmdlineError::Unwritable(text)) }
     }
 
     /// All values of a key, in order; words without `=` have none.
