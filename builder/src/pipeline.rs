@@ -119,8 +119,9 @@ fn finished_tree(
 ) -> Result<FinishedTree, Failure> {
     report(Event::Stage(format!("fetching {} packages", locked.packages.len() + locked.boot.len())));
     let session = Session::new(options.clone(), &profile.repositories, store, report)?;
-    let packages = session.packages(&locked.packages, locked.profile.date)?;
-    let boot_packages = session.packages(&locked.boot, locked.profile.date)?;
+    let wanted: Vec<_> = locked.packages.iter().chain(&locked.boot).cloned().collect();
+    let mut packages = session.packages(&wanted, locked.profile.date)?;
+    let boot_packages = packages.split_off(locked.packages.len());
 
     report(Event::Stage("composing the tree".into()));
     let inputs = compose::Inputs { profile, packages: &packages, boot_packages: &boot_packages, init: identity.init.clone() };

@@ -83,12 +83,16 @@ pub fn main(arguments: &Arguments, report: Reporter<'_>) -> Outcome {
         }
         Command::Verify { repair, store } => {
             let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            let found = store.open()?.verify(*repair, threads, report)?;
+            let store = store.open()?;
+            let found = store.verify(*repair, threads, report)?;
             println!("checked {} files, {}", found.checked, terminal::size(found.bytes));
             for path in &found.damaged {
                 println!("{}: {}", if *repair { "removed" } else { "damaged" }, path.display());
             }
-            if found.damaged.is_empty() || *repair { Ok(()) } else { Err(OptionsError::Damaged(found.damaged.len()).into()) }
+            if !found.damaged.is_empty() && !repair {
+                return Err(OptionsError::Damaged { files: found.damaged.len(), store: store.directory().into() }.into());
+            }
+            Ok(())
         }
         Command::Export { directory, profile, source } => export(directory, profile.as_deref(), source, report),
     }

@@ -147,17 +147,27 @@ pub enum OptionsError {
     #[error("{} locks no profile yet", .0.display())]
     NothingLocked(PathBuf),
     /// `kmimage cache verify` found damage.
-    #[error("{0} damaged files in the store")]
-    Damaged(usize),
+    #[error("{} in the store {}", damaged(*.files), .store.display())]
+    Damaged {
+        /// How many.
+        files: usize,
+        /// The store.
+        store: PathBuf,
+    },
     /// The running program cannot be read.
     #[error("cannot read the running program, /proc/self/exe")]
     Program(#[source] std::io::Error),
 }
 
+fn damaged(files: usize) -> String {
+    if files == 1 { "there is 1 damaged file".to_owned() } else { format!("there are {files} damaged files") }
+}
+
 impl Classified for OptionsError {
     fn kind(&self) -> Kind {
         match self {
-            OptionsError::NoHome | OptionsError::Program(_) | OptionsError::Damaged(_) => Kind::Host,
+            OptionsError::NoHome | OptionsError::Program(_) => Kind::Host,
+            OptionsError::Damaged { .. } => Kind::Trust,
             OptionsError::Epoch(_) | OptionsError::NothingLocked(_) => Kind::Usage,
         }
     }
@@ -166,7 +176,9 @@ impl Classified for OptionsError {
         match self {
             OptionsError::NoHome => vec!["Name a folder with --store.".into()],
             OptionsError::NothingLocked(_) => vec!["Name one with --profile.".into()],
-            OptionsError::Damaged(_) => vec!["Run `kmimage cache verify --repair` to remove them.".into()],
+            OptionsError::Damaged { .. } => {
+                vec!["`kmimage cache verify --repair` removes what is damaged; the next build fetches or makes it again.".into()]
+            }
             OptionsError::Epoch(_) | OptionsError::Program(_) => Vec::new(),
         }
     }

@@ -6,6 +6,7 @@ use super::release::ReleaseError;
 use crate::compose::deb::DebError;
 use crate::failure::{Classified, Kind, io_kind};
 use crate::store::StoreError;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -127,12 +128,10 @@ pub enum FetchError {
         source: io::Error,
     },
     /// A package did not come.
-    #[error("cannot get {url} (package {package}, repository {repository})")]
+    #[error("cannot get {url} (package {package}, repository {})", .package.repository)]
     Package {
-        /// Name and version.
-        package: String,
-        /// The repository.
-        repository: String,
+        /// The package.
+        package: Box<Promised>,
         /// The address.
         url: String,
         /// All packages that are wanted from this repository and not in the store.
@@ -140,27 +139,21 @@ pub enum FetchError {
         /// Why.
         source: HttpError,
     },
-    /// A package is not what was locked.
-    #[error("{url} is not the {package} that was locked")]
+    /// A package is not what was promised.
+    #[error("{url} is not the {package} that {}", promised(.package))]
     PackageMismatch {
-        /// Name and version.
-        package: String,
-        /// The package's name.
-        name: String,
+        /// The package.
+        package: Box<Promised>,
         /// The address.
         url: String,
         /// How it differs.
         source: StoreError,
     },
-    /// A locked version that nobody has any more.
-    #[error("{package} is gone from repository {repository} (looked at {})", .looked_at.join(", "))]
+    /// A locked version that nobody has any more, or a listed one that nobody has.
+    #[error("{} (looked at {})", gone(.package), .looked_at.join(", "))]
     Gone {
-        /// Name and version.
-        package: String,
-        /// The package's name.
-        name: String,
-        /// The repository.
-        repository: String,
+        /// The package.
+        package: Box<Promised>,
         /// The addresses.
         looked_at: Vec<String>,
         /// Why the snapshot archive did not help, if it could not be asked.
@@ -231,6 +224,48 @@ pub enum FetchError {
     Store(#[from] StoreError),
 }
 
+/// A package, and whose word it is that there is such a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promised {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The profile's name of the repository.
+    pub repository: String,
+    /// Who says so.
+    pub by: PromisedBy,
+}
+
+/// Who says that there is a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromisedBy {
+    /// The repository's index, read a moment ago.
+    Index,
+    /// A lock, which may be old.
+    Lock,
+}
+
+impl fmt::Display for Promised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
+}
+
+fn promised(package: &Promised) -> String {
+    match package.by {
+        PromisedBy::Index => format!("the index of repository {} lists", package.repository),
+        PromisedBy::Lock => "was locked".to_owned(),
+    }
+}
+
+fn gone(package: &Promised) -> String {
+    match package.by {
+        PromisedBy::Index => format!("repository {} lists {package} and does not have it", package.repository),
+        PromisedBy::Lock => format!("{package} is gone from repository {}", package.repository),
+    }
+}
+
 impl FetchError {
     /// True if the same may go better at another address of the repository.
     pub(super) fn is_elsewhere(&self) -> bool {
@@ -267,10 +302,18 @@ impl Classified for FetchError {
     fn hints(&self) -> Vec<String> {
         use FetchError as E;
         match self {
+            E::Release { repository, source: HttpError::Missing { .. }, .. } => vec![
+                format!("Compare `uris` and `suites` of the repository {repository} in the profile with what is there."),
+                format!("`--mirror {repository}=URL` takes the same signed repository from another address."),
+            ],
+            E::Index { repository, source: HttpError::Missing { .. } | HttpError::WrongSize { .. }, .. } => {
+                vec![mid_update(repository)]
+            }
             E::Release { repository, source, .. } | E::Key { repository, source, .. } | E::Index { repository, source, .. } => {
                 with_ways_out(source, repository, &[])
             }
-            E::Package { repository, source, wanted, .. } => with_ways_out(source, repository, wanted),
+            E::Package { package, source: HttpError::WrongSize { .. }, .. } => vec![other_file(package)],
+            E::Package { package, source, wanted, .. } => with_ways_out(source, &package.repository, wanted),
             E::Signature { repository, source, .. } => match source {
                 OpenPgpError::UnknownKey { .. } => vec![format!(
                     "If {repository} has a new key, name it in the profile, after comparing its fingerprint with the repository's own word."
@@ -288,27 +331,27 @@ impl Classified for FetchError {
                 _ => Vec::new(),
             },
             E::NoTrust { .. } => vec!["Compare the fingerprint in the profile with the repository's own word.".into()],
-            E::Gone { name, .. } => vec![
-                format!("`kmimage lock --update {name}` locks the version that is there now."),
-                "A store that has it can be brought here: `kmimage cache export DIR` there, `--repository NAME=DIR` here.".into(),
-            ],
-            E::PackageMismatch { name, .. } => vec![format!(
-                "Somebody changed the file after it was locked. If the repository did so for a good reason, `kmimage lock --update {name}`."
-            )],
+            E::Gone { package, .. } => match package.by {
+                PromisedBy::Index => vec![mid_update(&package.repository)],
+                PromisedBy::Lock => vec![
+                    format!("`kmimage lock --update {}` locks the version that is there now.", package.name),
+                    format!(
+                        "A store that has it can be brought here: `kmimage cache export DIR` there, `--repository {}=DIR` here.",
+                        package.repository
+                    ),
+                ],
+            },
+            E::PackageMismatch { package, .. } => vec![other_file(package)],
             E::NotInDirectory { name, repository, .. } => vec![
                 "`kmimage cache export DIR`, where the store has it, writes every .deb of the lock.".into(),
                 format!("Without `--repository {repository}=...` it comes from the profile's address."),
                 format!("`kmimage lock --update {name}` locks what is there."),
             ],
-            E::OfflinePackages { .. } | E::OfflineIndex { .. } => vec![
-                "Without `--offline` it is fetched.".into(),
-                "Without a network: `kmimage cache export DIR` on a machine that has it, `--repository NAME=DIR` here.".into(),
-            ],
+            E::OfflinePackages { .. } => offline_ways_out("NAME"),
+            E::OfflineIndex { repository, .. } => offline_ways_out(repository),
             E::Store(source) => source.hints(),
             E::IndexMismatch { repository, source, .. } => match source.kind() {
-                Kind::Trust => vec![format!(
-                    "A mirror may be in the middle of an update: try again in a few minutes, or `--mirror {repository}=URL`."
-                )],
+                Kind::Trust => vec![mid_update(repository)],
                 _ => source.hints(),
             },
             _ => Vec::new(),
@@ -316,10 +359,32 @@ impl Classified for FetchError {
     }
 }
 
+fn mid_update(repository: &str) -> String {
+    format!("A mirror may be in the middle of an update: try again in a few minutes, or `--mirror {repository}=URL`.")
+}
+
+/// For a file of another hash or size.
+fn other_file(package: &Promised) -> String {
+    match package.by {
+        PromisedBy::Index => mid_update(&package.repository),
+        PromisedBy::Lock => format!(
+            "Somebody changed the file after it was locked. If the repository did so for a good reason, `kmimage lock --update {}`.",
+            package.name
+        ),
+    }
+}
+
+fn offline_ways_out(repository: &str) -> Vec<String> {
+    vec![
+        "Without `--offline` it is fetched.".into(),
+        format!("Without a network: `kmimage cache export DIR` on a machine that has it, `--repository {repository}=DIR` here."),
+    ]
+}
+
 /// For a repository that cannot be reached: what is wanted from it, and three ways to do without.
 fn with_ways_out(source: &HttpError, repository: &str, wanted: &[String]) -> Vec<String> {
     let mut hints = source.hints();
-    if source.is_unreachable() {
+    if source.is_unreachable() || matches!(source, HttpError::Status { .. }) {
         if !wanted.is_empty() {
             hints.push(format!("Wanted from {repository}: {}.", wanted.join(", ")));
         }

@@ -22,7 +22,7 @@ mod proxy;
 pub mod release;
 mod session;
 
-pub use error::FetchError;
+pub use error::{FetchError, Promised, PromisedBy};
 pub use index::{IndexText, RepositoryIndex};
 pub use mirror::{DEBIAN, DEBIAN_SECURITY};
 pub use options::{Host, Options, Place};

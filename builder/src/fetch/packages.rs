@@ -1,6 +1,6 @@
 //! Locked packages -> verified files: from the store, else the repository, else the snapshot archive at the lock's date.
 
-use super::error::FetchError;
+use super::error::{FetchError, Promised, PromisedBy};
 use super::http::HttpError;
 use super::mirror::{Whereabouts, whereabouts};
 use super::session::{BlobError, Session};
@@ -33,15 +33,41 @@ pub struct FetchedPackage {
 /// What is known of all downloads of one call.
 struct Batch {
     date: Timestamp,
+    promised_by: PromisedBy,
     /// Those not in the store.
     missing: Vec<LockedPackage>,
     total: u64,
     done: AtomicU64,
 }
 
+impl Batch {
+    fn promised(&self, package: &LockedPackage) -> Box<Promised> {
+        Box::new(Promised {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            repository: package.repository.clone(),
+            by: self.promised_by,
+        })
+    }
+}
+
 impl Session<'_> {
     /// The .deb of each locked package, in the same order. `date`: the lock's, for the snapshot archive.
     pub fn packages(&self, wanted: &[LockedPackage], date: Timestamp) -> Result<Vec<FetchedPackage>, FetchError> {
+        self.promised(wanted, date, PromisedBy::Lock)
+    }
+
+    /// The same for packages that are not locked yet: `date` is that of the index that lists them.
+    pub fn listed_packages(&self, wanted: &[LockedPackage], date: Timestamp) -> Result<Vec<FetchedPackage>, FetchError> {
+        self.promised(wanted, date, PromisedBy::Index)
+    }
+
+    fn promised(
+        &self,
+        wanted: &[LockedPackage],
+        date: Timestamp,
+        promised_by: PromisedBy,
+    ) -> Result<Vec<FetchedPackage>, FetchError> {
         let missing: Vec<LockedPackage> =
             wanted.iter().filter(|package| !self.store.has_blob(&package.sha256)).cloned().collect();
         if self.options.offline && !missing.is_empty() {
@@ -52,7 +78,7 @@ impl Session<'_> {
             }
         }
         let total = missing.iter().map(|package| package.size).sum();
-        let batch = Batch { date, missing, total, done: AtomicU64::new(0) };
+        let batch = Batch { date, promised_by, missing, total, done: AtomicU64::new(0) };
         parallel::each(wanted, self.options.connections, |package, stop| {
             let file = match self.store.blob(&package.sha256)? {
                 Some(file) => file,
@@ -92,7 +118,7 @@ impl Session<'_> {
             match self.download_package(package, &url, batch, stop) {
                 Ok(file) => return Ok(file),
                 Err(FetchError::Package { source: HttpError::Missing { .. }, .. }) => looked_at.push(url),
-                Err(FetchError::Package { source, package, repository, url, wanted }) if source.is_elsewhere() => {
+                Err(FetchError::Package { source, package, url, wanted }) if source.is_elsewhere() => {
                     if source.is_unreachable() {
                         self.mark_unreachable(base);
                     }
@@ -100,7 +126,7 @@ impl Session<'_> {
                         (self.report)(Event::Note(format!("{url} cannot be had ({source}), trying elsewhere")));
                     }
                     // The repository's own failure says more than that of the archive behind it.
-                    failed.get_or_insert(FetchError::Package { source, package, repository, url, wanted });
+                    failed.get_or_insert(FetchError::Package { source, package, url, wanted });
                 }
                 Err(error) => return Err(error),
             }
@@ -111,13 +137,7 @@ impl Session<'_> {
             Some(FetchError::Package { source, .. }) => Some(source),
             _ => None,
         };
-        Err(FetchError::Gone {
-            package: full_name(package),
-            name: package.name.clone(),
-            repository: package.repository.clone(),
-            looked_at,
-            source: archive_failed,
-        })
+        Err(FetchError::Gone { package: batch.promised(package), looked_at, source: archive_failed })
     }
 
     fn download_package(&self, package: &LockedPackage, url: &str, batch: &Batch, stop: &Stop) -> Result<File, FetchError> {
@@ -134,18 +154,14 @@ impl Session<'_> {
         };
         self.blob(&package.sha256, package.size, url, &watch).map_err(|error| match error {
             BlobError::Http(source) => FetchError::Package {
-                package: full_name(package),
-                repository: package.repository.clone(),
+                package: batch.promised(package),
                 url: url.to_string(),
                 wanted: batch.missing.iter().filter(|other| other.repository == package.repository).map(full_name).collect(),
                 source,
             },
-            BlobError::Store(source @ StoreError::Mismatch { .. }) => FetchError::PackageMismatch {
-                package: full_name(package),
-                name: package.name.clone(),
-                url: url.to_string(),
-                source,
-            },
+            BlobError::Store(source @ StoreError::Mismatch { .. }) => {
+                FetchError::PackageMismatch { package: batch.promised(package), url: url.to_string(), source }
+            }
             BlobError::Store(error) => error.into(),
         })
     }

@@ -4,7 +4,7 @@ use super::PipelineError;
 use super::identity::Identity;
 use crate::assemble::block_cache::{self, BlockCache};
 use crate::assemble::squashfs::{self, Target};
-use crate::assemble::verity::{self, HashTree};
+use crate::assemble::verity::{self, HashTree, VerityError};
 use crate::assemble::{initramfs, initramfs_modules, uki};
 use crate::compose::shape::BootInputs;
 use crate::compose::tree::Tree;
@@ -72,7 +72,10 @@ pub(super) fn root_image(
     };
     let cache = BlockCache::open(store.directory().join(block_cache::FOLDER))?;
     let target = Target { file: &file, offset: 0, room: Some(profile.image.slot_size) };
-    let summary = squashfs::write(tree, &options, Some(&cache), target, report)?;
+    let summary = squashfs::write(tree, &options, Some(&cache), target, report).map_err(|error| match error {
+        squashfs::Error::Write { source, .. } => Failure::from(cannot_write(staging, &names.root(), source)),
+        other => other.into(),
+    })?;
     let leaves = match summary.leaves {
         Some(leaves) => leaves,
         None => verity::hash_file(
@@ -89,7 +92,13 @@ pub(super) fn root_image(
         path: staging.directory().to_path_buf(),
         source,
     })?;
-    hash_tree.write(&tree_file, 0)?;
+    hash_tree.write(&tree_file, 0).map_err(|error| match error {
+        // It has no name, and its disk is full: the folder is what the reader knows.
+        VerityError::Write(source) => {
+            Failure::from(ArtifactsError::Io { step: "write into", path: staging.directory().to_path_buf(), source })
+        }
+        other => other.into(),
+    })?;
     Ok(RootImage { file, len: summary.len, hash_tree, tree_file })
 }
 

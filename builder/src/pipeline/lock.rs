@@ -120,7 +120,7 @@ pub fn resolve(
         indexes.iter().filter_map(|index| Some((index.name.clone(), index.release_date?))).collect();
     let date = releases.values().max().copied().unwrap_or(options.now);
     let root: Vec<LockedPackage> = closure.packages.values().map(|selected| selected.package.clone()).collect();
-    let ledger = ledger(profile, &session.packages(&root, date)?)?;
+    let ledger = ledger(profile, &session.listed_packages(&root, date)?)?;
     for answer in &ledger.unused_answers {
         report(Event::Note(format!("[[script]] answers {answer}, which no script does any more")));
     }

@@ -388,6 +388,8 @@ impl<'a: 'p, 'p> Walk<'a, 'p> {
     }
 
     fn ambiguous(&self, open: &[Need<'_>]) -> ResolveError {
+        let alternatives = self.request.choices.alternatives.iter();
+        let unknown_choices: Vec<_> = alternatives.filter(|name| self.offers.of_name(name).is_empty()).cloned().collect();
         let of = |need: &Need<'_>| Ambiguity {
             chain: self.chain(need.owner),
             relation: relation(need.field, need.group.text),
@@ -396,6 +398,7 @@ impl<'a: 'p, 'p> Walk<'a, 'p> {
                 _ => None,
             },
             candidates: need.candidates.iter().map(|name| (*name).to_owned()).collect(),
+            unknown_choices: unknown_choices.clone(),
         };
         let mut all: Vec<_> = open.iter().map(of).collect();
         all.sort_by(|a, b| (&a.relation, &a.chain.0).cmp(&(&b.relation, &b.chain.0)));

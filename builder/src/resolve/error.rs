@@ -42,6 +42,8 @@ pub struct Ambiguity {
     pub virtual_name: Option<String>,
     /// Who could meet it.
     pub candidates: Vec<String>,
+    /// Names in the profile's `alternatives` that no repository has: misspelt, perhaps.
+    pub unknown_choices: Vec<String>,
 }
 
 impl Ambiguity {
@@ -52,6 +54,12 @@ impl Ambiguity {
             Some(name) => format!("{} = \"{first}\" below `[choose.provider]`", toml_key(name)),
             None => format!("\"{first}\" in the list `alternatives` below `[choose]`"),
         }
+    }
+
+    /// A word about choices that cannot do anything.
+    fn unknown(&self) -> Option<String> {
+        let names = self.unknown_choices.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        (!names.is_empty()).then(|| format!("No repository has {names}, which the profile has in `alternatives`."))
     }
 }
 
@@ -252,6 +260,7 @@ impl Classified for ResolveError {
                     let chain = &ambiguity.chain;
                     format!("For `{}` ({chain}) write {}, or another of its candidates.", ambiguity.relation, ambiguity.remedy())
                 })
+                .chain(all.iter().find(|ambiguity| ambiguity.virtual_name.is_none()).and_then(Ambiguity::unknown))
                 .collect(),
             ResolveError::Origins { name, offers, .. } => {
                 let repository = offers.first().map_or("", |offer| &offer.repository);

@@ -97,12 +97,19 @@ impl StoreError {
     }
 }
 
+fn no_space() -> Vec<String> {
+    vec![
+        "Free some space; `kmimage cache gc` removes what no lock names and no build used lately.".into(),
+        "Put the store on another file system: `--store DIR`, or KMIMAGE_STORE in the environment.".into(),
+    ]
+}
+
 fn after(bytes: u64) -> String {
     if bytes == 0 { String::new() } else { format!(" ({bytes} bytes)") }
 }
 
 /// The system's own error out of one that fs_err has given a path.
-fn innermost(error: io::Error) -> io::Error {
+pub(crate) fn innermost(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::StorageFull => io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error()),
         io::ErrorKind::QuotaExceeded => io::Error::from_raw_os_error(rustix::io::Errno::DQUOT.raw_os_error()),
@@ -132,10 +139,8 @@ impl Classified for StoreError {
                 "Remove {}; kmimage then no longer knows the newest date it has seen of that repository.",
                 path.display()
             )],
-            StoreError::Full { .. } => vec![
-                "Free some space; `kmimage cache gc` removes what no lock names and no build used lately.".into(),
-                "Put the store on another file system: `--store DIR`, or KMIMAGE_STORE in the environment.".into(),
-            ],
+            StoreError::Full { .. } => no_space(),
+            StoreError::Io(error) if error.kind() == io::ErrorKind::StorageFull => no_space(),
             StoreError::Missing { .. } => vec!["A build, or `kmimage lock`, of the profile brings them into the store.".into()],
             StoreError::Differs { .. } => vec!["Remove it, or export to an empty directory.".into()],
             StoreError::SameName { .. } => vec!["Export one profile at a time.".into()],

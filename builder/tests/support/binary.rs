@@ -113,7 +113,8 @@ impl Binary {
         earlier.assert_untouched();
     }
 
-    fn normalise(&self, bytes: &[u8]) -> String {
+    /// Output with what differs from run to run taken out, see [`Outcome`].
+    pub fn normalise(&self, bytes: &[u8]) -> String {
         let text = String::from_utf8_lossy(bytes).replace(&*self.directory.path().to_string_lossy(), "<dir>");
         let mut parts = text.split("127.0.0.1:");
         let mut normal = parts.next().unwrap_or_default().to_owned();

@@ -7,6 +7,7 @@
 //! ```
 
 use super::{BlockCache, BlockKey, CacheError};
+use crate::store::innermost;
 use fs_err as fs;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 use std::fs::File;
@@ -171,7 +172,7 @@ impl<'a> BlockWriter<'a> {
     }
 
     fn failed(&self, source: io::Error) -> CacheError {
-        CacheError::Write { directory: self.cache.directory.clone(), source }
+        CacheError::Write { directory: self.cache.directory.clone(), source: innermost(source) }
     }
 
     /// Gives the pack its name. Not flushed to the disk: a torn pack counts as absent.

@@ -84,7 +84,7 @@ pub enum Error {
     #[error("zstd failed: {0}")]
     Compress(&'static str),
     /// The block cache could not be used.
-    #[error("failed to use the cache of compressed blocks")]
+    #[error(transparent)]
     Cache(#[from] CacheError),
     /// A worker thread died.
     #[error("a thread of the squashfs writer failed")]

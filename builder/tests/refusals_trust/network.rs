@@ -1,0 +1,82 @@
+//! No network, or none that leads to the repository.
+
+use crate::bench::{Bench, PROGRAM_PATH, URL};
+use crate::support::repository::sha256;
+use crate::support::server::closed_address;
+use std::fs;
+
+const WAYS_OUT: &str = "help: `--mirror mini=URL` takes the same signed repository from another address.
+  help: `--repository mini=DIR` takes its packages from a directory of .deb files.
+  help: `kmimage cache export DIR`, on a machine whose store has them, writes such a directory.";
+
+#[test]
+fn nobody_listens() {
+    let bench = Bench::sound();
+    let mirror = format!("mini={}", closed_address());
+    let message = format!(
+        "error: cannot get {URL}/dists/trixie/InRelease, the signed index of repository mini
+  caused by: 127.0.0.1 cannot be reached
+  caused by: io: Connection refused (os error 111)
+  {WAYS_OUT}"
+    );
+    bench.refuses(&["--mirror", &mirror], 5, &message);
+
+    // One package is missing in the store: of several, the first to fail would be named.
+    bench.builds(&[]);
+    fs::remove_file(bench.blob(&sha256(&bench.deb("mini-program").build()))).unwrap();
+    let message = format!(
+        "error: cannot get {URL}{PROGRAM_PATH} (package mini-program 1.0, repository mini)
+  caused by: 127.0.0.1 cannot be reached
+  caused by: io: Connection refused (os error 111)
+  help: Wanted from mini: mini-program 1.0.
+  {WAYS_OUT}"
+    );
+    bench.refuses(&["--mirror", &mirror], 5, &message);
+}
+
+#[test]
+fn offline_with_a_cold_store() {
+    let bench = Bench::sound();
+    let ways_out = "help: Without `--offline` it is fetched.
+  help: Without a network: `kmimage cache export DIR` on a machine that has it, `--repository mini=DIR` here.";
+    let message = format!(
+        "error: offline, and the store <dir>/store lacks dists/trixie/InRelease of repository mini
+  {ways_out}"
+    );
+    bench.refuses(&["--offline"], 5, &message);
+    assert_eq!(bench.server.take_requests(), []);
+
+    bench.lock();
+    bench.empty_store();
+    bench.server.take_requests();
+    let message =
+        "error: offline, and the store <dir>/store lacks linux-image-6.0-mini 1.0, mini-libc 1.0, mini-program 1.0, mini-boot 1.0
+  help: Without `--offline` it is fetched.
+  help: Without a network: `kmimage cache export DIR` on a machine that has it, `--repository NAME=DIR` here.";
+    bench.refuses(&["--offline"], 5, message);
+    assert_eq!(bench.server.take_requests(), []);
+}
+
+#[test]
+fn an_export_stands_in_for_the_network() {
+    let bench = Bench::sound();
+    bench.lock();
+    bench.binary.succeed(&["cache", "export", "exported"]);
+    bench.empty_store();
+    bench.server.take_requests();
+    bench.builds(&["--offline", "--repository", "mini=exported"]);
+    assert_eq!(bench.server.take_requests(), []);
+}
+
+#[test]
+fn a_repository_that_the_profile_does_not_have() {
+    let bench = Bench::sound();
+    for (option, value) in [("--mirror", "mimi=http://127.0.0.1"), ("--repository", "mimi=debs"), ("--allow-expired", "mimi")] {
+        bench.refuses(
+            &[option, value],
+            2,
+            &format!("error: {option} names the repository `mimi`, which the profile does not have (it has mini)"),
+        );
+    }
+    assert_eq!(bench.server.take_requests(), []);
+}
