@@ -2,11 +2,13 @@
 
 use crate::run::{Outcome, cargo, run};
 
-/// Runs the named benchmarks, or all.
-pub(crate) fn main(names: &[&str]) -> Outcome {
+/// Runs the named benchmarks, or all; what follows `--` is theirs.
+pub(crate) fn main(words: &[&str]) -> Outcome {
+    let end = words.iter().position(|word| *word == "--").unwrap_or(words.len());
+    let (names, more) = words.split_at(end);
     let mut bench = cargo(&["bench", "--package", "kmimage", "--locked"]);
     for name in names {
         bench.args(["--bench", name]);
     }
-    run(&mut bench)
+    run(bench.args(more))
 }

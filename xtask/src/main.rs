@@ -15,7 +15,7 @@ usage: cargo xtask TASK
   check          format, lints, generated pages, tests without a VM
   test           everything: check, refusals, judged by others, boots in QEMU, fuzz corpora, licences
   docs           write the generated pages and schemas anew
-  bench [NAME]   speed against named peers, as ratios
+  bench [NAME...] [-- OPTION...]   speed against named peers, as ratios
   fuzz SECONDS   run each fuzz target for so long";
 
 fn main() -> ExitCode {
