@@ -5,7 +5,7 @@ use super::source::{Source, Stream, Window, read_some};
 use super::{Boxed, Shown, recognise_part};
 use kmimage_contract::disk_layout::Role;
 use kmimage_contract::gpt::{self, Copy, SectorSize};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 /// A disk image.
@@ -44,11 +44,16 @@ pub struct Partition {
     pub offset: u64,
     /// How long it is, in bytes.
     pub size: u64,
-    /// GPT attributes, in hexadecimal.
-    pub attributes: String,
+    /// GPT attributes, in hexadecimal in JSON (whose numbers many readers round to 53 bits).
+    #[serde(serialize_with = "hexadecimal")]
+    pub attributes: u64,
     /// What it holds; none for what begins with zeros or is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<Shown>,
+}
+
+fn hexadecimal<S: Serializer>(bits: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{bits:#x}"))
 }
 
 pub(super) fn decode_raw(source: &dyn Source) -> Result<Shown, Boxed> {
@@ -84,7 +89,7 @@ fn read(format: &'static str, disk: &dyn Source) -> Result<Disk, Boxed> {
             uuid: partition.uuid,
             offset,
             size,
-            attributes: format!("{:#x}", partition.attributes),
+            attributes: partition.attributes,
             content,
         });
     }

@@ -234,7 +234,12 @@ fn manifest(source: &dyn Source) -> Result<Shown, Boxed> {
     if source.size() > MOST_MANIFEST {
         return Err("it is larger than 16 MiB".into());
     }
-    let manifest: Manifest = serde_json::from_slice(&read_some(source, 0, MOST_MANIFEST)?)?;
+    let text = read_some(source, 0, MOST_MANIFEST)?;
+    let manifest: Manifest =
+        serde_json::from_slice(&text).map_err(|error| match serde_json::from_slice::<serde_json::Value>(&text) {
+            Ok(value) if value.get("spdxVersion").is_some() => Boxed::from("it is an SBOM; the manifest ends in -amd64.json"),
+            _ => error.into(),
+        })?;
     manifest.check_format()?;
     Ok(Shown::Manifest(Box::new(manifest)))
 }

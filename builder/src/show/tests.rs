@@ -63,13 +63,14 @@ fn a_disk_image_is_shown_raw_and_inside_a_qcow2() {
     let directory = tempfile::tempdir().unwrap();
     let path = write_disk(directory.path(), &tree(b"one"));
     let text = decode(&path).unwrap().to_string();
-    assert_eq!(text, format!("disk image, raw, 741.0 MiB (776994816 B)\n{DISK}"));
+    assert_eq!(text, format!("disk image, raw, 741 MiB\n{DISK}"));
     let image = directory.path().join("qcow2");
     qcow2_writer::write(&File::open(&path).unwrap(), &File::create(&image).unwrap()).unwrap();
     assert_eq!(decode(&image).unwrap().to_string(), text.replace("image, raw", "image, qcow2"));
 
     let json = serde_json::to_value(decode(&path).unwrap()).unwrap();
     assert_eq!(json["kind"], "disk");
+    assert_eq!(json["partitions"][2]["attributes"], "0x1000000000000000");
     assert_eq!(json["partitions"][2]["content"]["kind"], "squashfs");
     assert_eq!(json["partitions"][1]["content"]["files"][1]["uki"]["texts"][".uname"], "6.12.107+deb13-amd64");
 
@@ -101,6 +102,10 @@ fn what_is_not_ours_is_refused() {
     check(
         b"{\"format\": 2}",
         "D/file looks like an image manifest, but can't be decoded: missing field `image_id` at line 1 column 13",
+    );
+    check(
+        b"{\"spdxVersion\": \"SPDX-2.3\"}",
+        "D/file looks like an image manifest, but can't be decoded: it is an SBOM; the manifest ends in -amd64.json",
     );
     let failure = decode(directory.path()).map(|_| ()).unwrap_err();
     assert_eq!(failure.to_string().replace(directory.path().to_str().unwrap(), "D"), "D holds 0 image manifests, not one");

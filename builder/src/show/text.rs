@@ -4,7 +4,8 @@ use super::disk::Disk;
 use super::esp::Esp;
 use super::uki::Uki;
 use super::{Shown, Squashfs, Verity};
-use kmimage_contract::manifest::Manifest;
+use kmimage_contract::disk_layout::{GROW_FILE_SYSTEM, READ_ONLY};
+use kmimage_contract::manifest::{Manifest, Package};
 use std::fmt;
 
 impl fmt::Display for Shown {
@@ -33,6 +34,7 @@ fn lines(shown: &Shown) -> Vec<String> {
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),
+        _ if bytes % 0x10_0000 == 0 => format!("{} MiB", bytes >> 20),
         1024..0x10_0000 => format!("{:.1} KiB ({bytes} B)", bytes as f64 / 1024.0),
         _ => format!("{:.1} MiB ({bytes} B)", bytes as f64 / 1_048_576.0),
     }
@@ -46,15 +48,16 @@ fn disk_lines(disk: &Disk) -> Vec<String> {
     if let Some(fault) = &disk.primary_table_fault {
         lines.push(format!("the primary table is not valid ({fault}); this is the backup"));
     }
+    let widest = disk.partitions.iter().map(|partition| partition.label.chars().count()).max().unwrap_or(0);
     for partition in &disk.partitions {
         let type_name = partition.type_name.map_or_else(|| partition.type_guid.to_string(), str::to_owned);
         lines.push(format!(
-            "{} {} [{type_name}] at {} MiB, {}, attributes {}",
+            "{} {:<widest$}  at {}, {}: {type_name}{}",
             partition.number,
             partition.label,
-            partition.offset >> 20,
+            size(partition.offset),
             size(partition.size),
-            partition.attributes
+            attributes(partition.attributes)
         ));
         lines.push(format!("    uuid {}", partition.uuid));
         if let Some(content) = &partition.content {
@@ -62,6 +65,22 @@ fn disk_lines(disk: &Disk) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The attributes that are set, each with a comma before it: by name, what has none by its bits.
+fn attributes(bits: u64) -> String {
+    const NAMES: [(u64, &str); 2] = [(READ_ONLY, "read-only"), (GROW_FILE_SYSTEM, "file system grows")];
+    let mut text = String::new();
+    let mut unnamed = bits;
+    for (bit, name) in NAMES.into_iter().filter(|(bit, _)| bits & bit != 0) {
+        text.push_str(", ");
+        text.push_str(name);
+        unnamed &= !bit;
+    }
+    if unnamed != 0 {
+        text.push_str(&format!(", attributes {unnamed:#x}"));
+    }
+    text
 }
 
 fn esp_lines(esp: &Esp) -> Vec<String> {
@@ -83,10 +102,8 @@ fn uki_lines(uki: &Uki) -> Vec<String> {
     let signed = if uki.signed { "signed" } else { "not signed" };
     let mut lines = vec![format!("{kind}, {signed}, {} in memory", size(u64::from(uki.size_of_image)))];
     for section in &uki.sections {
-        lines.push(format!(
-            "{:<10} {:>9} B at {:#x}, {} B in memory at {:#x}",
-            section.name, section.raw_size, section.raw_offset, section.virtual_size, section.virtual_address
-        ));
+        // Files are padded to sectors; what is in memory is what was put in.
+        lines.push(format!("{:<10} {}", section.name, size(u64::from(section.virtual_size.min(section.raw_size)))));
         if let Some(text) = uki.texts.get(&section.name) {
             lines.extend(indent(text.lines().map(str::to_owned).collect()));
         }
@@ -125,19 +142,21 @@ fn manifest_lines(manifest: &Manifest) -> Vec<String> {
         format!("image {} {}, role {}, {}", manifest.image_id, manifest.image_version, manifest.role, manifest.architecture),
         format!("built by kmimage {}, its clock at {}", manifest.builder_version, epoch.unwrap_or(jiff::Timestamp::UNIX_EPOCH)),
         format!("kernel {}", manifest.kernel),
-        format!("init {}, {}, {}", manifest.init.sha256, size(manifest.init.size), manifest.init.compiler),
+        format!("init {}, {}, by {}", manifest.init.sha256, size(manifest.init.size), manifest.init.compiler),
         format!("root hash {}", manifest.verity.root_hash),
         format!("disk {}, layout version {}", size(manifest.layout.disk_size), manifest.layout.version),
     ];
+    let widest = manifest.layout.partitions.iter().map(|partition| partition.label.chars().count()).max().unwrap_or(0);
     for partition in &manifest.layout.partitions {
         let used = partition.used.map_or(String::new(), |used| format!(", {} used", size(used)));
-        let at = partition.offset >> 20;
-        lines.push(format!("    {} {} at {at} MiB, {}{used}", partition.number, partition.label, size(partition.size)));
+        let (at, len) = (size(partition.offset), size(partition.size));
+        lines.push(format!("    {} {:<widest$}  at {at}, {len}{used}", partition.number, partition.label));
     }
-    lines.push(format!("{} packages", manifest.packages.len()));
-    lines.extend(manifest.packages.iter().map(|package| format!("    {} {}", package.name, package.version)));
-    lines.push(format!("{} boot packages", manifest.boot_packages.len()));
-    lines.extend(manifest.boot_packages.iter().map(|package| format!("    {} {}", package.name, package.version)));
+    let package = |package: &Package| format!("    {} {}", package.name, package.version);
+    lines.push(format!("packages of the root: {}", manifest.packages.len()));
+    lines.extend(manifest.packages.iter().map(package));
+    lines.push(format!("packages of the boot image: {}", manifest.boot_packages.len()));
+    lines.extend(manifest.boot_packages.iter().map(package));
     lines.push("artefacts".to_owned());
     lines
         .extend(manifest.artefacts.iter().map(|(name, file)| format!("    {name}, {}, sha256 {}", size(file.size), file.sha256)));
