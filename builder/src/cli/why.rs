@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use super::build::{BuildOptions, Prepared};
+use crate::compose::facts::ModuleName;
 use crate::compose::tree::{BadPath, Entry, Kind as EntryKind, Origin, TreePath};
 use crate::failure::{Classified, Kind};
 use crate::lock::LockedProfile;
@@ -112,8 +113,12 @@ fn chain(locked: &LockedProfile, package: &str) -> Vec<Link> {
 }
 
 fn dropped(profile: &Profile, path: &TreePath) -> Option<String> {
-    let drop = profile.drops.iter().find(|drop| drop.glob.matches_or_holds(path))?;
-    Some(format!("`{}`: {}", drop.glob.as_str(), drop.reason))
+    if let Some(drop) = profile.drops.iter().find(|drop| drop.glob.matches_or_holds(path)) {
+        return Some(format!("`{}`: {}", drop.glob.as_str(), drop.reason));
+    }
+    let name = ModuleName::of(path)?;
+    let drop = profile.kernel.modules.dropped_by(&name.file)?;
+    Some(format!("`{}` of [kernel.modules]: {}", drop.path, drop.reason))
 }
 
 fn answer(path: &TreePath, entry: &Entry, chain: &[Link]) -> Value {

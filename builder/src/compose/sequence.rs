@@ -11,7 +11,7 @@ use crate::fetch::FetchedPackage;
 use crate::profile::Profile;
 use crate::report::{Event, Reporter};
 use crate::store::Store;
-use kmimage_contract::paths::{INIT, MOUNT_POINTS, SBIN_INIT};
+use kmimage_contract::paths::{INIT, SBIN_INIT};
 
 /// What a tree is composed of.
 #[derive(Debug, Clone)]
@@ -80,7 +80,7 @@ pub fn compose(inputs: &Inputs<'_>, store: &Store, jobs: usize, report: Reporter
     Ok(Composed { tree, boot: shaped.boot, facts, statistics })
 }
 
-/// The init, its link, and the directories it mounts on.
+/// The init and its link, so that an overlay's would be seen to clash. (What else every image has is the derive step `skeleton`'s.)
 fn place_init(tree: &mut Tree, init: &Content) {
     let link = format!("..{}", INIT.strip_prefix("/usr").unwrap_or(INIT));
     let entries = [(INIT, Entry::file(init.clone(), 0o755, Origin::Kmimage)), (SBIN_INIT, Entry::symlink(link, Origin::Kmimage))];
@@ -88,11 +88,6 @@ fn place_init(tree: &mut Tree, init: &Content) {
         // The contract's paths are sane.
         if let Ok(path) = TreePath::new(path) {
             tree.insert(path, entry);
-        }
-    }
-    for path in MOUNT_POINTS.iter().filter_map(|path| TreePath::new(path).ok()) {
-        if tree.get(&path).is_none() {
-            tree.insert(path, Entry::directory(Origin::Kmimage));
         }
     }
 }

@@ -216,8 +216,15 @@ pub struct ModuleDrop {
 impl ModuleSelection {
     /// True if the module at `path`, relative to `/usr/lib/modules/RELEASE`, stays.
     pub fn keeps(&self, path: &str) -> bool {
-        let dropped = || self.drop.iter().any(|drop| is_below(path, &drop.path) || module_is(path, &drop.path));
-        self.keep.iter().any(|glob| glob.matches(path)) || !dropped()
+        self.dropped_by(path).is_none()
+    }
+
+    /// What takes the module at `path`, relative to `/usr/lib/modules/RELEASE`, away.
+    pub fn dropped_by(&self, path: &str) -> Option<&ModuleDrop> {
+        if self.keep.iter().any(|glob| glob.matches(path)) {
+            return None;
+        }
+        self.drop.iter().find(|drop| is_below(path, &drop.path) || module_is(path, &drop.path))
     }
 }
 

@@ -67,6 +67,8 @@ pub enum ShowError {
 impl Classified for ShowError {
     fn kind(&self) -> Kind {
         match self {
+            // The file that was asked for, not one of the host.
+            ShowError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => Kind::Usage,
             ShowError::Read { source, .. } => io_kind(source),
             _ => Kind::Usage,
         }
@@ -138,7 +140,7 @@ type Boxed = Box<dyn Error + Send + Sync>;
 /// Decodes a file, or the manifest in an output folder.
 pub fn decode(path: &Path) -> Result<Shown, ShowError> {
     let read = |source| ShowError::Read { path: path.to_owned(), source };
-    if fs_err::metadata(path).map_err(read)?.is_dir() {
+    if std::fs::metadata(path).map_err(read)?.is_dir() {
         return Ok(Shown::Manifest(Box::new(folder_manifest(path)?.1)));
     }
     let file = FileSource::new(File::open(path).map_err(read)?).map_err(read)?;

@@ -1,0 +1,101 @@
+//! The set of files that a build gives.
+
+use crate::support::binary::Binary;
+use crate::{STEM, sums, world};
+
+fn names(binary: &Binary, output: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(binary.path(output)).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn set(endings: &[&str]) -> Vec<String> {
+    ["SHA256SUMS".to_owned()].into_iter().chain(endings.iter().map(|ending| format!("{STEM}.{ending}"))).collect()
+}
+
+#[test]
+fn a_build_gives_the_whole_set_and_nothing_else() {
+    let binary = world();
+    let outcome = binary.succeed(&["build", "--profile", "mini"]);
+    assert_eq!(outcome.stdout, "");
+    let told = "\
+==> resolving mini
+    locked mini in kmimage.lock
+==> fetching 4 packages
+==> composing the tree
+==> deriving and checking
+==> packing the root image (zstd level 3)
+==> making the boot image (kernel 6.0-mini)
+==> writing the disk
+==> hashing the artefacts
+==> built <dir>/work/out/mini
+";
+    assert_eq!(outcome.stderr, told);
+    assert_eq!(names(&binary, "out/mini"), set(&["efi", "files.tsv", "json", "qcow2", "raw", "root.squashfs", "spdx.json"]));
+    assert_eq!(names(&binary, "out"), ["mini"]);
+    // SHA256SUMS names every other file with its digest.
+    let expected: String = names(&binary, "out/mini")
+        .iter()
+        .filter(|name| *name != "SHA256SUMS")
+        .map(|name| {
+            let bytes = std::fs::read(binary.path("out/mini").join(name)).unwrap();
+            format!("{}  {name}\n", crate::support::repository::sha256(&bytes))
+        })
+        .collect();
+    assert_eq!(sums(&binary, "out/mini"), expected);
+}
+
+#[test]
+fn only_the_formats_that_are_asked_for() {
+    let binary = world();
+    binary.succeed(&["build", "--profile", "mini", "--format", "raw"]);
+    assert_eq!(names(&binary, "out/mini"), set(&["efi", "files.tsv", "json", "raw", "root.squashfs", "spdx.json"]));
+    let raw = sums(&binary, "out/mini");
+    // The set changes as a whole; what both sets have is the same.
+    binary.succeed(&["build", "--profile", "mini", "--format", "qcow2"]);
+    assert_eq!(names(&binary, "out/mini"), set(&["efi", "files.tsv", "json", "qcow2", "root.squashfs", "spdx.json"]));
+    let shared = |sums: &str| -> Vec<String> {
+        let differ = [".raw", ".qcow2", "amd64.json"];
+        sums.lines().filter(|line| !differ.iter().any(|ending| line.ends_with(ending))).map(str::to_owned).collect()
+    };
+    assert_eq!(shared(&raw), shared(&sums(&binary, "out/mini")));
+    assert_eq!(shared(&raw).len(), 4);
+}
+
+#[test]
+fn the_disks_are_sparse() {
+    use std::os::unix::fs::MetadataExt;
+    let binary = world();
+    binary.succeed(&["build", "--profile", "mini"]);
+    for ending in ["raw", "qcow2"] {
+        let metadata = std::fs::metadata(binary.path(&format!("out/mini/{STEM}.{ending}"))).unwrap();
+        assert!(metadata.blocks() * 512 < 16 << 20, "{ending}: {} blocks", metadata.blocks());
+    }
+}
+
+#[test]
+fn options_decide_the_image_and_nothing_else_does() {
+    let first = world();
+    first.succeed(&[
+        "build",
+        "--profile",
+        "mini",
+        "--image-version",
+        "2026.11.1",
+        "--jobs",
+        "1",
+        "--output",
+        "a/b",
+        "--format",
+        "qcow2",
+    ]);
+    assert!(names(&first, "a/b").iter().all(|name| name == "SHA256SUMS" || name.starts_with("kmimage-mini-2026.11.1-amd64.")));
+    let mut second = world();
+    second.env("TZ", "Asia/Kathmandu").env("LC_ALL", "tr_TR.UTF-8");
+    // Another lock, of another second, of the same packages.
+    second.succeed(&["build", "--profile", "mini", "--image-version", "2026.11.1", "--jobs", "2", "--format", "qcow2"]);
+    assert_eq!(sums(&first, "a/b"), sums(&second, "out/mini"));
+    second.succeed(&["build", "--profile", "mini", "--image-version", "2026.11.1", "--compression", "19", "--format", "qcow2"]);
+    assert_ne!(sums(&first, "a/b"), sums(&second, "out/mini"));
+}
