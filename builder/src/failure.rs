@@ -103,3 +103,12 @@ pub fn io_kind(error: &std::io::Error) -> Kind {
         _ => Kind::Internal,
     }
 }
+
+/// The system's own error for a full disk, out of one that was given a path: for messages that name the file themselves.
+pub(crate) fn innermost(error: std::io::Error) -> std::io::Error {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => rustix::io::Errno::NOSPC.into(),
+        std::io::ErrorKind::QuotaExceeded => rustix::io::Errno::DQUOT.into(),
+        _ => error,
+    }
+}

@@ -203,8 +203,9 @@ impl Client {
 
     /// Reads a small document whose length nobody announced.
     pub(super) fn read(&self, address: &str, limit: u64) -> Result<Vec<u8>, HttpError> {
+        let got = std::cell::Cell::new(0);
         self.try_often(
-            || 0,
+            || got.get(),
             || {
                 let answer = self.get(address, 0, None)?;
                 let announced = content_length(&answer.headers);
@@ -213,7 +214,9 @@ impl Client {
                 }
                 let mut bytes = Vec::new();
                 let mut reader = answer.body.into_reader().take(limit + 1);
-                reader.read_to_end(&mut bytes).map_err(|error| self.broken(error.into()))?;
+                let read = reader.read_to_end(&mut bytes);
+                got.set(bytes.len() as u64);
+                read.map_err(|error| self.broken(error.into()))?;
                 match bytes.len() as u64 {
                     len if len > limit => Err(HttpError::TooLarge { limit }),
                     len if announced.is_some_and(|announced| announced != len) => Err(self.ended(len)),

@@ -62,6 +62,9 @@ impl Classified for LockError {
 
     fn hints(&self) -> Vec<String> {
         match self {
+            LockError::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                vec!["Free some space, or name a lock on another disk with `--lock`.".to_owned()]
+            }
             LockError::Read { .. } | LockError::Write { .. } => Vec::new(),
             LockError::Text(error) => {
                 vec![format!("Take {} back from version control, or remove it and run `kmimage lock`.", error.file)]

@@ -1,6 +1,7 @@
 //! The lock as a file: read whole, replaced whole.
 
 use super::{Lock, LockError, decode, encode};
+use crate::failure::innermost;
 use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -39,5 +40,5 @@ pub fn write(path: &Path, lock: &Lock) -> Result<bool, LockError> {
         fs_err::File::open(folder)?.sync_all()?;
         Ok(true)
     };
-    replace().map_err(|source| LockError::Write { path: path.to_owned(), source })
+    replace().map_err(|source| LockError::Write { path: path.to_owned(), source: innermost(source) })
 }

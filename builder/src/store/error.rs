@@ -1,6 +1,6 @@
 //! What can go wrong in the store.
 
-use crate::failure::{Classified, Kind, io_kind};
+use crate::failure::{Classified, Kind, innermost, io_kind};
 use crate::hash::Sha256Digest;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -106,15 +106,6 @@ fn no_space() -> Vec<String> {
 
 fn after(bytes: u64) -> String {
     if bytes == 0 { String::new() } else { format!(" ({bytes} bytes)") }
-}
-
-/// The system's own error out of one that fs_err has given a path.
-pub(crate) fn innermost(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::StorageFull => io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error()),
-        io::ErrorKind::QuotaExceeded => io::Error::from_raw_os_error(rustix::io::Errno::DQUOT.raw_os_error()),
-        _ => error,
-    }
 }
 
 impl Classified for StoreError {

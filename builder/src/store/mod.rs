@@ -31,7 +31,6 @@ mod upkeep;
 mod write;
 
 pub use error::StoreError;
-pub(crate) use error::innermost;
 pub use export::ExportReport;
 pub use pack::{Pack, PackWriter};
 pub(crate) use partial::Download;

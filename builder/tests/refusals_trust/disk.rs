@@ -117,3 +117,12 @@ fn tools_no_room_for_the_image() {
     refuses(&bench, "200k", &[], &message(&format!("kmimage-mini-{version}-amd64.root.squashfs")));
     refuses(&bench, "1m", &[], &message(&format!("kmimage-mini-{version}-amd64.raw")));
 }
+
+#[test]
+fn tools_no_room_for_the_lock() {
+    // The earlier set fills it.
+    let message = "error: cannot write the lock small/kmimage.lock
+  caused by: No space left on device (os error 28)
+  help: Free some space, or name a lock on another disk with `--lock`.";
+    refuses(&bench(), "12k", &["--lock", "small/kmimage.lock"], message);
+}

@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, PROGRAM_PATH, URL};
 use crate::support::repository::sha256;
-use crate::support::server::closed_address;
+use crate::support::server::{Behaviour, closed_address};
 use std::fs;
 
 const WAYS_OUT: &str = "help: `--mirror mini=URL` takes the same signed repository from another address.
@@ -32,6 +32,37 @@ fn nobody_listens() {
   {WAYS_OUT}"
     );
     bench.refuses(&["--mirror", &mirror], 5, &message);
+}
+
+#[test]
+fn a_server_that_refuses() {
+    let bench = Bench::sound();
+    bench.server.set("/dists/trixie/InRelease", Behaviour::Status(503));
+    let message = format!(
+        "error: cannot get {URL}/dists/trixie/InRelease, the signed index of repository mini
+  caused by: the server answered HTTP 503
+  {WAYS_OUT}"
+    );
+    bench.refuses(&["--stall-timeout", "1"], 5, &message);
+    assert_eq!(bench.server.take_requests().len(), 4, "it may get over it");
+    bench.server.set("/dists/trixie/InRelease", Behaviour::Status(403));
+    bench.refuses(&[], 5, &message.replace("503", "403"));
+    assert_eq!(bench.server.take_requests().len(), 1, "it will not");
+}
+
+#[test]
+fn an_index_that_breaks_off() {
+    let bench = Bench::sound();
+    bench.server.set("/dists/trixie/InRelease", Behaviour::Truncate { after: 100, times: 4 });
+    let message = format!(
+        "error: cannot get {URL}/dists/trixie/InRelease, the signed index of repository mini
+  caused by: the connection broke after 100 bytes, in 4 tries
+  caused by: io: Peer disconnected
+  {WAYS_OUT}"
+    );
+    bench.refuses(&["--stall-timeout", "1"], 5, &message);
+    bench.server.set("/dists/trixie/InRelease", Behaviour::Stall { after: 100, times: 1 });
+    bench.binary.succeed(&["lock", "--profile", "mini", "--stall-timeout", "1"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Damage in the store.
 
-use crate::bench::Bench;
+use crate::bench::{Bench, PROGRAM_PATH};
 use crate::support::deb::Compression;
 use crate::support::repository::sha256;
 use std::fs;
@@ -62,6 +62,29 @@ fn a_damaged_index() {
     assert!(!bench.binary.path("other.lock").exists());
     bench.binary.succeed(&["cache", "verify", "--repair"]);
     bench.builds(&["--lock", "other.lock"]);
+}
+
+/// Bytes of a download that was interrupted, and then damaged: found out when the rest has come.
+#[test]
+fn a_damaged_partial_download_is_begun_anew() {
+    let bench = Bench::sound();
+    bench.lock();
+    let sound = bench.deb("mini-program").build();
+    let digest = sha256(&sound);
+    fs::remove_file(bench.blob(&digest)).unwrap();
+    let mut damaged = sound[..500].to_vec();
+    damaged[100] ^= 1;
+    fs::write(bench.binary.store().join("partial").join(&digest), damaged).unwrap();
+    bench.server.take_requests();
+    bench.builds(&["--locked"]);
+    assert!(fs::read(bench.blob(&digest)).unwrap() == sound);
+    let requests = bench.server.take_requests();
+    let ranges: Vec<_> = requests
+        .iter()
+        .filter(|request| request.target == PROGRAM_PATH)
+        .map(|request| request.headers.get("range").cloned())
+        .collect();
+    assert_eq!(ranges, [Some("bytes=500-".to_owned()), None]);
 }
 
 /// What the store derived and can derive again is no reason to stop; it is not used, though.

@@ -7,7 +7,7 @@
 //! ```
 
 use super::{BlockCache, BlockKey, CacheError};
-use crate::store::innermost;
+use crate::failure::innermost;
 use fs_err as fs;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 use std::fs::File;
