@@ -15,23 +15,23 @@ use std::time::{Duration, Instant};
 
 /// A folder for benchmarks, kept between runs so that packages are downloaded once: a work folder with the repository's profiles, a
 /// lock, a store.
-pub struct Bench {
-    pub folder: PathBuf,
-    pub jobs: usize,
+pub(crate) struct Bench {
+    pub(crate) folder: PathBuf,
+    pub(crate) jobs: usize,
 }
 
 /// What a child did.
-pub struct Run {
-    pub wall: f64,
+pub(crate) struct Run {
+    pub(crate) wall: f64,
     /// Its high-water mark of resident memory, in KiB, as last seen (every 5 ms).
-    pub peak: u64,
+    pub(crate) peak: u64,
     /// Seconds of each stage that it named.
-    pub stages: Vec<(String, f64)>,
+    pub(crate) stages: Vec<(String, f64)>,
 }
 
 impl Bench {
     /// Opens the folder, `target/bench` or what KMIMAGE_BENCH names, with the profiles as they are now.
-    pub fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
         let folder = std::env::var_os("KMIMAGE_BENCH").map_or_else(|| root.join("target/bench"), PathBuf::from);
         for name in ["profiles", "overlays"] {
@@ -42,17 +42,17 @@ impl Bench {
     }
 
     /// A path in the folder.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
     /// Where the store is.
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.path("store")
     }
 
     /// Locks a profile and downloads what it needs, if that is not done yet; neither is ever timed.
-    pub fn prepare(&self, profile: &str) {
+    pub(crate) fn prepare(&self, profile: &str) {
         let mut command = self.kmimage(&["lock", "--profile", profile]);
         run(&mut command);
         let mut export = self.kmimage(&["build", "--profile", profile, "--format", "raw", "--output"]);
@@ -60,20 +60,20 @@ impl Bench {
     }
 
     /// The kmimage that cargo built, with this folder's lock and store.
-    pub fn kmimage(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn kmimage(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kmimage"));
         command.current_dir(&self.folder).args(arguments).arg("--store").arg(self.store()).env_remove("SOURCE_DATE_EPOCH");
         command
     }
 
     /// `kmimage build` from lock and store alone, into the folder `output`.
-    pub fn build(&self, profile: &str, output: &str, more: &[&str]) -> Run {
+    pub(crate) fn build(&self, profile: &str, output: &str, more: &[&str]) -> Run {
         let mut command = self.kmimage(&["build", "--profile", profile, "--locked", "--offline", "--output"]);
         run(command.arg(self.path(output)).args(more))
     }
 
     /// Forgets everything that was derived from downloads, and an output folder.
-    pub fn make_cold(&self, output: &str) {
+    pub(crate) fn make_cold(&self, output: &str) {
         for name in ["cached", "packs", "blocks"] {
             let _ = fs::remove_dir_all(self.store().join(name));
         }
@@ -81,7 +81,7 @@ impl Bench {
     }
 
     /// A profile's packages and finished tree, in this process. What is unpacked for it stays in the store.
-    pub fn tree(&self, profile: &str) -> (Store, Profile, Locked, Tree) {
+    pub(crate) fn tree(&self, profile: &str) -> (Store, Profile, Locked, Tree) {
         let library = Library::new(&self.folder);
         let formats = BTreeSet::from([Format::Raw]);
         let (sources, apt) = apt_conf::read(Path::new("/"));
@@ -113,7 +113,7 @@ impl Bench {
 }
 
 /// Runs a kmimage to its end, timed; stops the benchmark if it fails.
-pub fn run(command: &mut Command) -> Run {
+pub(crate) fn run(command: &mut Command) -> Run {
     let start = Instant::now();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let (status_file, stderr) = (format!("/proc/{}/status", child.id()), child.stderr.take().unwrap());
@@ -148,7 +148,7 @@ pub fn run(command: &mut Command) -> Run {
 }
 
 /// Runs `work` on `jobs` threads, each given the items that are left, one after another.
-pub fn on_all_threads<T: Sync>(jobs: usize, items: &[T], work: impl Fn(&T) + Sync) {
+pub(crate) fn on_all_threads<T: Sync>(jobs: usize, items: &[T], work: impl Fn(&T) + Sync) {
     let next = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..jobs {
@@ -162,33 +162,43 @@ pub fn on_all_threads<T: Sync>(jobs: usize, items: &[T], work: impl Fn(&T) + Syn
 }
 
 /// Seconds that `work` takes.
-pub fn seconds(work: impl FnOnce()) -> f64 {
+pub(crate) fn seconds(work: impl FnOnce()) -> f64 {
     let start = Instant::now();
     work();
     start.elapsed().as_secs_f64()
 }
 
 /// The middle one.
-pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// The value after `--NAME` on the command line.
-pub fn option(name: &str) -> Option<String> {
+pub(crate) fn option(name: &str) -> Option<String> {
     let mut words = std::env::args().skip(1);
     words.find(|word| word == name)?;
     words.next()
 }
 
 /// `--rounds`, seven by default.
-pub fn rounds() -> usize {
-    option("--rounds").map_or(7, |text| text.parse().unwrap())
+pub(crate) fn rounds() -> usize {
+    rounds_or(7)
+}
+
+/// `--rounds`.
+pub(crate) fn rounds_or(default: usize) -> usize {
+    option("--rounds").map_or(default, |text| text.parse().unwrap())
+}
+
+/// A list of numbers after `--NAME`.
+pub(crate) fn numbers(name: &str, default: &str) -> Vec<u32> {
+    option(name).unwrap_or_else(|| default.into()).split(',').map(|number| number.parse().unwrap()).collect()
 }
 
 /// What the numbers were taken on, without a name.
-pub fn machine(jobs: usize) -> String {
+pub(crate) fn machine(jobs: usize) -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field =
         |name: &str| text.lines().find(|line| line.starts_with(name))?.split_once(": ").map(|(_, value)| value.trim().to_owned());
@@ -203,13 +213,13 @@ pub fn machine(jobs: usize) -> String {
 }
 
 /// The first line that a program says of itself; `None` if it is not installed.
-pub fn version_of(program: &str, argument: &str) -> Option<String> {
+pub(crate) fn version_of(program: &str, argument: &str) -> Option<String> {
     let output = Command::new(program).arg(argument).output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned())
 }
 
 /// A number of bytes in MB.
-pub fn mb(bytes: u64) -> String {
+pub(crate) fn mb(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 

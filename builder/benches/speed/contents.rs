@@ -1,17 +1,6 @@
 //! What fills an image: a profile's qcow2 by what is in it. `cargo xtask bench contents [-- --profile base]`
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a program for developers: it prints, stops at the first error and runs kmimage"
-)]
 
-mod support;
-
+use crate::bench::{Bench, mb, option};
 use kmimage::assemble::squashfs::{self, Options, Target};
 use kmimage::compose::tree::{Entry, Kind, Origin, Tree, TreePath};
 use kmimage::profile::Profile;
@@ -19,12 +8,8 @@ use kmimage::report::silent;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use support::{Bench, mb, option};
 
-fn main() {
-    if std::env::args().any(|argument| argument == "--test") {
-        return;
-    }
+pub(crate) fn main() {
     let bench = Bench::open();
     let name = option("--profile").unwrap_or_else(|| "base".into());
     bench.prepare(&name);

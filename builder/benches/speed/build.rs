@@ -5,19 +5,8 @@
 //! ```text
 //! cargo xtask bench build [-- --profile bench --rounds 7]
 //! ```
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a program for developers: it prints, stops at the first error and runs kmimage"
-)]
 
-mod support;
-
+use crate::bench::{Bench, Run, machine, median, on_all_threads, option, rounds, seconds};
 use kmimage::assemble::squashfs;
 use kmimage::compose::deb::Deb;
 use kmimage::compose::deb::tar::MemberKind;
@@ -27,16 +16,12 @@ use kmimage::emit::sparse;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::{Bench, Run, machine, median, on_all_threads, option, rounds, seconds};
 
 /// The profile that is built: the one asked for, and an overlay whose file can be changed.
 const PROFILE: &str = "measured";
 const OUTPUT: &str = "out/measured";
 
-fn main() {
-    if std::env::args().any(|argument| argument == "--test") {
-        return;
-    }
+pub(crate) fn main() {
     let bench = Bench::open();
     let base = option("--profile").unwrap_or_else(|| "bench".into());
     add_profile(&bench, &base);

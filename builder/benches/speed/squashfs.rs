@@ -8,19 +8,8 @@
 //! Packed is a profile's finished tree, read from the builder's store as a build reads it; mksquashfs reads the same tree from files.
 //! Prints Markdown: medians, and the medians of the ratios within each round, which other load on the machine disturbs less.
 //! `--writer-only` leaves the peers out: sizes and times for choosing a level.
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a program for developers: it prints, stops at the first error and runs mksquashfs"
-)]
 
-mod support;
-
+use crate::bench::{Bench, machine, median, numbers, on_all_threads, option, rounds, version_of};
 use kmimage::assemble::squashfs::{self, Options, Target};
 use kmimage::compose::tree::{Kind, Tree};
 use kmimage::report::silent;
@@ -31,7 +20,6 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
-use support::{Bench, machine, median, on_all_threads, option, rounds, version_of};
 
 struct Arguments {
     rounds: usize,
@@ -39,15 +27,9 @@ struct Arguments {
     writer_only: bool,
 }
 
-fn main() {
-    if std::env::args().any(|argument| argument == "--test") {
-        return;
-    }
+pub(crate) fn main() {
     let bench = Bench::open();
     let profile = option("--profile").unwrap_or_else(|| "bench".into());
-    let numbers = |name: &str, default: &str| -> Vec<u32> {
-        option(name).unwrap_or_else(|| default.into()).split(',').map(|number| number.parse().unwrap()).collect()
-    };
     let arguments = Arguments {
         rounds: rounds(),
         jobs: bench.jobs,
@@ -62,7 +44,9 @@ fn main() {
     println!(
         "Profile `{profile}`: {} paths, {} of files; {} rounds, medians; {}; {}.\n",
         tree.len(),
-        support::mb(tree.iter().map(|(_, entry)| if let Kind::File(content) = &entry.kind { content.len() } else { 0 }).sum()),
+        crate::bench::mb(
+            tree.iter().map(|(_, entry)| if let Kind::File(content) = &entry.kind { content.len() } else { 0 }).sum()
+        ),
         arguments.rounds,
         machine(arguments.jobs),
         if arguments.writer_only {

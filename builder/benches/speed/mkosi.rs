@@ -6,25 +6,13 @@
 //! apt install -t bookworm-backports mkosi python3-pefile systemd-boot mtools dosfstools e2fsprogs cpio zstd     as root, as mkosi runs
 //! cargo xtask bench mkosi [-- --rounds 7]
 //! ```
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a program for developers: it prints, stops at the first error and runs mkosi"
-)]
 
-mod support;
-
+use crate::bench::{Bench, machine, median, rounds, seconds, version_of};
 use kmimage::fetch::{DEBIAN, apt_conf};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use support::{Bench, machine, median, rounds, seconds, version_of};
 
 const CONFIGURATION: &str = "\
 [Distribution]
@@ -57,10 +45,7 @@ Trusted: yes
 const PROFILE: &str = "bench";
 const OUTPUT: &str = "out/bench";
 
-fn main() {
-    if std::env::args().any(|argument| argument == "--test") {
-        return;
-    }
+pub(crate) fn main() {
     let Some(version) = version_of("mkosi", "--version") else {
         println!("NOT MEASURED against mkosi: it is not installed (Debian bookworm-backports has 24.3).");
         return;
