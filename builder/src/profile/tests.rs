@@ -175,13 +175,15 @@ fn initramfs_modules_are_wanted_by_name_or_directory() {
 
 #[test]
 fn unknown_profiles_name_those_that_exist() {
+    let known = crate::support::mini::profiles_and(&["root"]).join(", ");
     let shelf = Shelf::new(&[("root", ROOT)]);
     let error = shelf.load("rot").unwrap_err();
-    assert_eq!(error.to_string(), "there is no profile `rot`; there are: base, root");
+    assert_eq!(error.to_string(), format!("there is no profile `rot`; there are: {known}"));
     assert_eq!(error.kind(), Kind::Profile);
     assert_eq!(error.hints(), ["Did you mean `root`?"]);
     let error = shelf.load("../root").unwrap_err();
-    assert_eq!(error.to_string(), "there is no profile `../root`; there are: base, root");
+    assert_eq!(error.to_string(), format!("there is no profile `../root`; there are: {known}"));
+    assert_eq!(error.hints(), ["A profile's name has lower-case letters, digits and `-`, 64 at most; see `kmimage profiles`."]);
 
     let shelf = Shelf::new(&[("child", "description = \"x\"\nextends = \"bas\"\n")]);
     assert_eq!(

@@ -4,7 +4,7 @@ use super::{refused, refused_as};
 use crate::PROGRAM;
 use crate::support::binary::{Binary, look};
 use crate::support::boot::kernel;
-use crate::support::mini::{Mini, RELEASE, mini_profile, package};
+use crate::support::mini::{Mini, RELEASE, mini_profile, package, profiles_and};
 use sha2::{Digest, Sha256};
 
 /// Building `profile` of these profile files fails with exit code 3 and exactly this message.
@@ -67,7 +67,8 @@ fn an_unknown_profile() {
         ("worker", "Write ./profiles/worker.toml, or see `kmimage profiles`."),
         ("../debs", "A profile's name has lower-case letters, digits and `-`, 64 at most; see `kmimage profiles`."),
     ] {
-        let message = format!("error: there is no profile `{name}`; there are: base, mini\n  help: {hint}");
+        let known = profiles_and(&["mini"]).join(", ");
+        let message = format!("error: there is no profile `{name}`; there are: {known}\n  help: {hint}");
         refused_profile(&mini, name, &message);
     }
     let message = "\

@@ -117,6 +117,16 @@ block-size = "64 KiB"
     )
 }
 
+/// Names of the profiles that kmimage brings and of these, sorted: what it lists.
+pub fn profiles_and(own: &[&str]) -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles");
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let brought = entries.filter_map(|name| name.strip_suffix(".toml").map(str::to_owned));
+    let mut names: Vec<String> = brought.chain(own.iter().map(|name| (*name).to_owned())).collect();
+    names.sort();
+    names
+}
+
 /// A package with the copyright file that every package has.
 pub fn package(name: &str) -> Deb {
     let copyright = format!("The licence of {name}.\n");

@@ -28,7 +28,7 @@ fn a_build_gives_the_whole_set_and_nothing_else() {
 ==> packing the root image (zstd level 3)
 ==> making the boot image (kernel 6.0-mini)
 ==> writing the disk
-==> hashing the artefacts
+==> writing and hashing the artefacts
 ==> built <dir>/work/out/mini
 ";
     assert_eq!(outcome.stderr, told);
