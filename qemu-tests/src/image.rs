@@ -64,7 +64,8 @@ pub fn kmimage() -> Command {
     BUILT.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
-            .args(["build", "--locked", "--package", "kmimage", "--bin", "kmimage"])
+            // Of the whole workspace: its packages together decide the features of dependencies, and so what has to be compiled.
+            .args(["build", "--locked", "--workspace", "--bin", "kmimage"])
             .current_dir(root())
             .status()
             .expect("cargo");

@@ -17,7 +17,7 @@ fn targets() -> Result<Vec<String>, Box<dyn std::error::Error>> {
 
 /// Builds every target without instrumentation and runs it once over each file of its corpus.
 pub(crate) fn replay() -> Outcome {
-    run(&mut cargo(&["build", "--locked", "--package", "kmimage-fuzz", "--bins"]))?;
+    run(&mut cargo(&["build", "--locked", "--workspace", "--bins"]))?;
     for name in targets()? {
         let corpus = root().join("fuzz/corpus").join(&name);
         let files = fs_err::read_dir(&corpus)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;

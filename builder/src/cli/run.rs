@@ -8,6 +8,7 @@ use crate::run::machine::{Chipset, DiskBus};
 use crate::run::qemu::{self, Request};
 use clap::Args;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What `kmimage run` understands.
 #[derive(Debug, Args)]
@@ -40,9 +41,9 @@ pub struct Arguments {
     /// Keep what the machine writes to its disk.
     #[arg(long)]
     persistent: bool,
-    /// End successfully as soon as the machine says that it is ready.
-    #[arg(long)]
-    until_ready: bool,
+    /// End successfully as soon as the machine says that it is ready, or fail after so long [default: 300].
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "300")]
+    until_ready: Option<u64>,
     #[command(flatten)]
     build: BuildOptions,
 }
@@ -66,8 +67,8 @@ pub fn main(arguments: &Arguments, report: Reporter<'_>) -> Outcome {
     };
     let prepared = qemu::prepare(&request)?;
     report(Event::Stage(format!("booting {} with {}", request.image.display(), prepared.accelerator)));
-    if arguments.until_ready {
-        qemu::until_ready(&prepared, &mut std::io::stdout().lock())?;
+    if let Some(seconds) = arguments.until_ready {
+        qemu::until_ready(&prepared, Duration::from_secs(seconds), &mut std::io::stdout().lock())?;
         report(Event::Stage("ready".into()));
         return Ok(());
     }

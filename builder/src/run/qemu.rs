@@ -6,7 +6,9 @@ use crate::failure::{Classified, Kind};
 use kmimage_contract::state_line::{Ready, StateLine};
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// What went wrong with a run.
@@ -32,6 +34,9 @@ pub enum RunError {
         /// Its exit status.
         status: std::process::ExitStatus,
     },
+    /// The time is over.
+    #[error("the machine was not ready in {} s", .0.as_secs())]
+    NotReady(Duration),
     /// The machine ended before it was ready.
     #[error("the machine ended before it said that it is ready")]
     NeverReady,
@@ -43,7 +48,7 @@ impl Classified for RunError {
             RunError::Host(error) => error.kind(),
             RunError::Io { .. } | RunError::Qemu { .. } => Kind::Host,
             RunError::NotAnImage(_) => Kind::Usage,
-            RunError::NeverReady => Kind::Policy,
+            RunError::NotReady(_) | RunError::NeverReady => Kind::Policy,
         }
     }
 
@@ -152,28 +157,47 @@ pub fn attach(mut prepared: Prepared) -> Result<(), RunError> {
     if status.success() { Ok(()) } else { Err(RunError::Qemu { status }) }
 }
 
-/// Runs the machine and copies its console to `console` until it says that it is ready, then ends it.
-pub fn until_ready(prepared: &Prepared, console: &mut dyn io::Write) -> Result<(), RunError> {
+/// Runs the machine and copies its console to `console` until it says that it is ready, then ends it; gives up after `limit`.
+pub fn until_ready(prepared: &Prepared, limit: Duration, console: &mut dyn io::Write) -> Result<(), RunError> {
     let io = |source| RunError::Io { path: prepared.qemu.clone(), source };
     let mut child =
         prepared.command().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().map_err(io)?;
-    let mut ready = false;
-    if let Some(output) = child.stdout.take() {
-        let mut lines = BufReader::new(output);
-        let mut line = Vec::new();
-        while !ready && lines.read_until(b'\n', &mut line).map_err(io)? != 0 {
-            console.write_all(&line).and_then(|()| console.flush()).map_err(io)?;
-            ready = StateLine::find(&String::from_utf8_lossy(&line)).is_some_and(|line| line.state() == Ready::STATE);
-            line.clear();
+    let lines = lines(child.stdout.take());
+    let start = Instant::now();
+    loop {
+        match lines.recv_timeout(limit.saturating_sub(start.elapsed())) {
+            Ok(line) => {
+                console.write_all(&line).and_then(|()| console.flush()).map_err(io)?;
+                if StateLine::find(&String::from_utf8_lossy(&line)).is_some_and(|line| line.state() == Ready::STATE) {
+                    child.kill().map_err(io)?;
+                    child.wait().map_err(io)?;
+                    return Ok(());
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                child.kill().map_err(io)?;
+                child.wait().map_err(io)?;
+                return Err(RunError::NotReady(limit));
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = child.wait().map_err(io)?;
+                return Err(if status.success() { RunError::NeverReady } else { RunError::Qemu { status } });
+            }
         }
     }
-    if ready {
-        child.kill().map_err(io)?;
-        child.wait().map_err(io)?;
-        return Ok(());
+}
+
+/// The lines of a machine's console as they come; the channel closes with the console.
+fn lines(output: Option<ChildStdout>) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    if let Some(output) = output {
+        std::thread::spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut line = Vec::new();
+            while matches!(output.read_until(b'\n', &mut line), Ok(1..)) && sender.send(std::mem::take(&mut line)).is_ok() {}
+        });
     }
-    let status = child.wait().map_err(io)?;
-    Err(if status.success() { RunError::NeverReady } else { RunError::Qemu { status } })
+    receiver
 }
 
 /// The accelerator's name, for tests and messages.
