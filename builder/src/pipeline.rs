@@ -12,7 +12,8 @@ pub use lock::{Locked, Update, obtain, resolve};
 use crate::compose::deb::DebError;
 use crate::compose::facts::Facts;
 use crate::compose::tree::Tree;
-use crate::compose::{self, Composed, check, derive, overlay};
+use crate::compose::overlay::{self, ReadOverlay};
+use crate::compose::{self, Composed, check, derive};
 use crate::embedded_init::EmbeddedInit;
 use crate::emit::artifacts::{self, Names, Staging};
 use crate::emit::stale::Record;
@@ -84,13 +85,14 @@ pub fn build(request: &Request<'_>, store: &Store, report: Reporter<'_>) -> Resu
     artifacts::check_output(request.output)?;
     let locked = lock::obtain(&profile, request.lock, request.locked, request.fetch, store, report)?;
     let identity = identity(request, &profile, &locked)?;
-    let key = key(request, &profile, &locked, &identity)?;
+    let overlays = overlays(&profile)?;
+    let key = key(request, &profile, &locked, &identity, &overlays);
     if let Some(directory) = standing(request, store, &key)? {
         report(Event::Stage(format!("{} is up to date", directory.display())));
         return Ok(Built { directory, names: identity.names, fresh: false });
     }
     let staging = Staging::begin(request.output)?;
-    let finished = finished_tree(&profile, &locked, &identity, request.fetch, store, report)?;
+    let finished = finished_tree(&profile, &locked, overlays, &identity, request.fetch, store, report)?;
     let root = image::root_image(&finished.tree, &profile, &identity, &staging, store, report)?;
     let boot = image::boot_image(&finished.tree, &profile, &identity, &finished.boot, &root, report)?;
     let packages = Packages { root: &locked.packages, boot: &locked.boot };
@@ -104,7 +106,7 @@ pub fn tree(request: &Request<'_>, store: &Store, report: Reporter<'_>) -> Resul
     let profile = profile::load(request.library, request.profile)?;
     let locked = lock::obtain(&profile, request.lock, request.locked, request.fetch, store, report)?;
     let identity = identity(request, &profile, &locked)?;
-    let finished = finished_tree(&profile, &locked, &identity, request.fetch, store, report)?;
+    let finished = finished_tree(&profile, &locked, overlays(&profile)?, &identity, request.fetch, store, report)?;
     Ok((profile, locked, finished.tree))
 }
 
@@ -112,6 +114,7 @@ pub fn tree(request: &Request<'_>, store: &Store, report: Reporter<'_>) -> Resul
 fn finished_tree(
     profile: &Profile,
     locked: &Locked,
+    overlays: Vec<ReadOverlay>,
     identity: &Identity,
     options: &Options,
     store: &Store,
@@ -124,8 +127,9 @@ fn finished_tree(
     let boot_packages = packages.split_off(locked.packages.len());
 
     report(Event::Stage("composing the tree".into()));
-    let inputs = compose::Inputs { profile, packages: &packages, boot_packages: &boot_packages, init: identity.init.clone() };
-    let Composed { tree, boot, mut facts, .. } = compose::compose(&inputs, store, identity.jobs, report)?;
+    let inputs = compose::Inputs { profile, packages: &packages, boot_packages: &boot_packages, overlays, init: identity.init.clone() };
+    let Composed { tree, boot, mut facts, statistics } = compose::compose(inputs, store, identity.jobs, report)?;
+    report(Event::Note(statistics.to_string()));
     facts.gather_more(&tree, Some(store), identity.jobs)?;
 
     report(Event::Stage("deriving and checking".into()));
@@ -156,15 +160,16 @@ fn identity(request: &Request<'_>, profile: &Profile, locked: &Locked) -> Result
     Identity::new(profile, &wish, &EmbeddedInit::get())
 }
 
-fn key(request: &Request<'_>, profile: &Profile, locked: &Locked, identity: &Identity) -> Result<String, Failure> {
-    let mut overlays = Vec::with_capacity(profile.overlays.len());
-    for overlay in &profile.overlays {
-        overlays.push(overlay::read(overlay)?.digest());
-    }
+fn overlays(profile: &Profile) -> Result<Vec<ReadOverlay>, Failure> {
+    Ok(profile.overlays.iter().map(overlay::read).collect::<Result<_, _>>()?)
+}
+
+fn key(request: &Request<'_>, profile: &Profile, locked: &Locked, identity: &Identity, overlays: &[ReadOverlay]) -> String {
+    let overlays: Vec<_> = overlays.iter().map(ReadOverlay::digest).collect();
     let formats: Vec<String> = request.formats.iter().map(|format| format!("{format:?}")).collect();
     let formats: Vec<&str> = formats.iter().map(String::as_str).collect();
     let packages: Vec<_> = locked.packages.iter().chain(&locked.boot).cloned().collect();
-    Ok(identity.key(profile, &packages, &overlays, &formats, request.builder))
+    identity.key(profile, &packages, &overlays, &formats, request.builder)
 }
 
 /// Where the store remembers what a folder held.

@@ -44,21 +44,33 @@ pub fn main(arguments: &Arguments, report: Reporter<'_>) -> Outcome {
         None if before.profiles.is_empty() => return Err(OptionsError::NothingLocked(path.clone()).into()),
         None => before.profiles.keys().cloned().collect(),
     };
-    let update = match &arguments.update {
-        None => Update::Nothing,
-        Some(names) if names.is_empty() => Update::Everything,
-        Some(names) => Update::Packages(names),
-    };
     let store = arguments.source.store.open()?;
     let options = arguments.source.fetch();
     let mut after = before.clone();
     for name in &profiles {
         let profile = profile::load(&Library::new("."), name)?;
+        let mine = moving(arguments.update.as_deref(), &before, &profiles, name);
+        let update = match (arguments.update.as_deref(), &mine) {
+            (None, _) => Update::Nothing,
+            (Some([]), _) => Update::Everything,
+            (Some(_), mine) => Update::Packages(mine),
+        };
         after = pipeline::resolve(&profile, &after, update, &options, &store, report)?;
     }
     let changes: BTreeMap<&String, Vec<Change>> = profiles.iter().map(|name| (name, lock::diff(&before, &after, name))).collect();
     print(&changes, arguments.json);
     finish(arguments, &before, &after, report)
+}
+
+/// Of the packages to update those that this profile has locked. A name that no profile has stays in, to be refused by name.
+fn moving(update: Option<&[String]>, lock: &Lock, profiles: &[String], profile: &str) -> Vec<String> {
+    let has = |profile: &String, name: &String| {
+        let locked = lock.profiles.get(profile);
+        locked.is_some_and(|locked| locked.packages.contains_key(name) || locked.boot.contains_key(name))
+    };
+    let nobodys = |name: &String| !profiles.iter().any(|profile| has(profile, name));
+    let names = update.unwrap_or_default().iter();
+    names.filter(|name| has(&profile.to_owned(), name) || nobodys(name)).cloned().collect()
 }
 
 fn print(changes: &BTreeMap<&String, Vec<Change>>, as_json: bool) {

@@ -154,11 +154,6 @@ impl ReadOverlay {
         }
         Sha256Digest(hasher.finalize().into())
     }
-
-    /// Every path with its entry; a directory comes before what it holds.
-    pub fn entries(&self) -> impl Iterator<Item = (&TreePath, &Entry)> {
-        self.entries.iter()
-    }
 }
 
 fn is_elf(content: &Content) -> std::io::Result<bool> {

@@ -5,16 +5,18 @@ use super::facts::Facts;
 use super::shape::modules::ModuleCounts;
 use super::shape::{self, BootInputs, modes};
 use super::tree::{Entry, Origin, Tree, TreePath};
-use super::{links, merge, overlay, unpack};
+use super::overlay::ReadOverlay;
+use super::{links, merge, unpack};
 use crate::failure::Failure;
 use crate::fetch::FetchedPackage;
 use crate::profile::Profile;
 use crate::report::{Event, Reporter};
 use crate::store::Store;
 use kmimage_contract::paths::{INIT, SBIN_INIT};
+use std::fmt;
 
 /// What a tree is composed of.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Inputs<'a> {
     /// What to make.
     pub profile: &'a Profile,
@@ -22,6 +24,8 @@ pub struct Inputs<'a> {
     pub packages: &'a [FetchedPackage],
     /// The boot packages, which never enter the root.
     pub boot_packages: &'a [FetchedPackage],
+    /// The profile's overlays, read once: what was looked at for the build's identity is what is laid over the tree.
+    pub overlays: Vec<ReadOverlay>,
     /// The static init binary.
     pub init: Content,
 }
@@ -53,10 +57,18 @@ pub struct Statistics {
     pub dropped_bytes: u64,
 }
 
+impl fmt::Display for Statistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { packages, modules, dropped_entries, dropped_bytes } = self;
+        let mib = dropped_bytes.div_ceil(1 << 20);
+        let all = modules.kept + modules.dropped;
+        write!(f, "{packages} packages, {} of {all} kernel modules, {dropped_entries} paths ({mib} MiB) dropped", modules.kept)
+    }
+}
+
 /// Composes the tree. `report` is told of progress, and of what the profile asks for in vain.
-pub fn compose(inputs: &Inputs<'_>, store: &Store, jobs: usize, report: Reporter<'_>) -> Result<Composed, Failure> {
+pub fn compose(inputs: Inputs<'_>, store: &Store, jobs: usize, report: Reporter<'_>) -> Result<Composed, Failure> {
     let profile = inputs.profile;
-    let overlays = profile.overlays.iter().map(overlay::read).collect::<Result<Vec<_>, _>>()?;
     let all: Vec<FetchedPackage> = inputs.packages.iter().chain(inputs.boot_packages).cloned().collect();
     let mut packages = unpack::unpack(store, &all, jobs, report)?;
     let boot_packages = packages.split_off(inputs.packages.len());
@@ -70,7 +82,7 @@ pub fn compose(inputs: &Inputs<'_>, store: &Store, jobs: usize, report: Reporter
     shaped.notes.into_iter().for_each(|note| report(Event::Note(note)));
 
     place_init(&mut tree, &inputs.init);
-    for overlay in overlays {
+    for overlay in inputs.overlays {
         overlay.apply(&mut tree)?;
     }
     modes::apply(&mut tree, &profile.modes)?;

@@ -6,7 +6,7 @@ use crate::hash::Sha256Digest;
 use crate::profile::{EmbeddedFile, OverlayManifest};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -87,6 +87,22 @@ fn walk(name: &str, folder: &Path, at: &str, files: &mut BTreeMap<String, Conten
     }
 }
 
+/// Writes whatever is read from it.
+struct Tee<'a> {
+    from: File,
+    to: &'a mut File,
+    len: u64,
+}
+
+impl Read for Tee<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(buffer)?;
+        self.to.write_all(&buffer[..n])?;
+        self.len += n as u64;
+        Ok(n)
+    }
+}
+
 fn content(path: &Path) -> io::Result<Content> {
     let mut file: File = fs_err::File::open(path)?.into_file();
     let len = file.metadata()?.len();
@@ -95,6 +111,10 @@ fn content(path: &Path) -> io::Result<Content> {
         (&mut file).take(MEMORY_MAX + 1).read_to_end(&mut bytes)?;
         return Ok(Content::from_bytes(bytes));
     }
-    let sha256 = Sha256Digest::of_reader((&mut file).take(len))?;
-    Ok(Content::from_range(Arc::new(file), 0, len, sha256))
+    // A copy that no other program knows: what was hashed is what will be packed.
+    let mut copy = tempfile::tempfile()?;
+    let mut tee = Tee { from: file, to: &mut copy, len: 0 };
+    let sha256 = Sha256Digest::of_reader(&mut tee)?;
+    let len = tee.len;
+    Ok(Content::from_range(Arc::new(copy), 0, len, sha256))
 }
