@@ -11,8 +11,8 @@ pub use lock::{Locked, Update, obtain, resolve};
 
 use crate::compose::deb::DebError;
 use crate::compose::facts::Facts;
-use crate::compose::tree::Tree;
 use crate::compose::overlay::{self, ReadOverlay};
+use crate::compose::tree::Tree;
 use crate::compose::{self, Composed, check, derive};
 use crate::embedded_init::EmbeddedInit;
 use crate::emit::artifacts::{self, Names, Staging};
@@ -127,7 +127,8 @@ fn finished_tree(
     let boot_packages = packages.split_off(locked.packages.len());
 
     report(Event::Stage("composing the tree".into()));
-    let inputs = compose::Inputs { profile, packages: &packages, boot_packages: &boot_packages, overlays, init: identity.init.clone() };
+    let inputs =
+        compose::Inputs { profile, packages: &packages, boot_packages: &boot_packages, overlays, init: identity.init.clone() };
     let Composed { tree, boot, mut facts, statistics } = compose::compose(inputs, store, identity.jobs, report)?;
     report(Event::Note(statistics.to_string()));
     facts.gather_more(&tree, Some(store), identity.jobs)?;

@@ -2,10 +2,10 @@
 
 use super::content::Content;
 use super::facts::Facts;
+use super::overlay::ReadOverlay;
 use super::shape::modules::ModuleCounts;
 use super::shape::{self, BootInputs, modes};
 use super::tree::{Entry, Origin, Tree, TreePath};
-use super::overlay::ReadOverlay;
 use super::{links, merge, unpack};
 use crate::failure::Failure;
 use crate::fetch::FetchedPackage;
