@@ -34,7 +34,7 @@ fn lines(shown: &Shown) -> Vec<String> {
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),
-        _ if bytes % 0x10_0000 == 0 => format!("{} MiB", bytes >> 20),
+        _ if bytes.is_multiple_of(0x10_0000) => format!("{} MiB", bytes >> 20),
         1024..0x10_0000 => format!("{:.1} KiB ({bytes} B)", bytes as f64 / 1024.0),
         _ => format!("{:.1} MiB ({bytes} B)", bytes as f64 / 1_048_576.0),
     }

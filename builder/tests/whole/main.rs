@@ -1,5 +1,7 @@
 //! Whole images of the miniature distribution, made by the real program and asked about with its other subcommands.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
