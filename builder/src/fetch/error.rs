@@ -328,6 +328,10 @@ impl Classified for FetchError {
                 ReleaseError::RolledBack { .. } => {
                     vec![format!("`--mirror {repository}=URL` takes it from a mirror that is up to date.")]
                 }
+                ReleaseError::OtherSuite { .. } => vec![
+                    format!("If the repository calls itself so, name that in `suites` of {repository} in the profile."),
+                    format!("Else a server gives the wrong suite: `--mirror {repository}=URL` takes it from elsewhere."),
+                ],
                 _ => Vec::new(),
             },
             E::NoTrust { .. } => vec!["Compare the fingerprint in the profile with the repository's own word.".into()],

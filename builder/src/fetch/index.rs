@@ -205,6 +205,9 @@ impl Session<'_> {
         })?;
         let refused = |source| FetchError::Refused { repository: name(), url: url.clone(), source };
         let release = Release::parse(&text).map_err(refused)?;
+        if !suite.is_empty() {
+            release.is_of_suite(suite).map_err(refused)?;
+        }
         if !self.options.allow_expired.contains(&repository.name) {
             release.still_valid(self.options.now).map_err(refused)?;
         }

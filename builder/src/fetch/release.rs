@@ -28,6 +28,16 @@ pub enum ReleaseError {
         /// Its value, or the line of it that is wrong.
         value: String,
     },
+    /// Soundly signed, but the index of something else.
+    #[error("it is the signed index of {}, not of the suite `{wanted}`", own_names(.suite, .codename))]
+    OtherSuite {
+        /// The suite that was asked for.
+        wanted: String,
+        /// Its Suite.
+        suite: Option<String>,
+        /// Its Codename.
+        codename: Option<String>,
+    },
     /// Valid-Until has passed.
     #[error("it was valid until {valid_until}; it is of {date}")]
     ExpiredRelease {
@@ -54,6 +64,11 @@ impl Classified for ReleaseError {
     fn kind(&self) -> Kind {
         Kind::Trust
     }
+}
+
+fn own_names(suite: &Option<String>, codename: &Option<String>) -> String {
+    let named = |what: &str, name: &Option<String>| name.as_ref().map(|name| format!("{what} `{name}`"));
+    [named("Suite", suite), named("Codename", codename)].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// A file that a Release lists.
@@ -118,6 +133,20 @@ impl Release {
             by_hash: paragraph.get("Acquire-By-Hash") == Some("yes"),
             all_is_included: paragraph.get("No-Support-for-Architecture-all").is_some_and(|value| value.contains("Packages")),
             files,
+        })
+    }
+
+    /// Refuses the Release of another suite: archives sign all of theirs with one key, so the signature alone does not say that a
+    /// server gave the one that was asked for. A suite goes by Suite or by Codename; a Release with neither names nothing.
+    pub fn is_of_suite(&self, wanted: &str) -> Result<(), ReleaseError> {
+        let mut names = [&self.suite, &self.codename].into_iter().flatten().peekable();
+        if names.peek().is_none() || names.any(|name| name == wanted) {
+            return Ok(());
+        }
+        Err(ReleaseError::OtherSuite {
+            wanted: wanted.to_string(),
+            suite: self.suite.clone(),
+            codename: self.codename.clone(),
         })
     }
 
@@ -197,6 +226,27 @@ mod tests {
             "it is of 2025-11-15T09:51:13Z, older than one of 2025-12-01T00:00:00Z that the lock has seen: \
              someone replays an old state, or a mirror lags"
         );
+    }
+
+    #[test]
+    fn whose_release() {
+        let names = |fields: &str| {
+            let text = format!("{fields}Date: Sat, 15 Nov 2025 09:51:13 UTC\nSHA256:\n {HASH} 0 Packages\n");
+            Release::parse(text.as_bytes()).unwrap()
+        };
+        let trixie = names("Suite: stable\nCodename: trixie\n");
+        let updates = names("Suite: stable-updates\nCodename: trixie-updates\n");
+        for (release, wanted) in [(&trixie, "trixie"), (&trixie, "stable"), (&updates, "trixie-updates"), (&names(""), "any")] {
+            assert_eq!(release.is_of_suite(wanted), Ok(()));
+        }
+        for (release, wanted, expected) in [
+            (&updates, "trixie", "Suite `stable-updates`, Codename `trixie-updates`, not of the suite `trixie`"),
+            (&trixie, "trixie-security", "Suite `stable`, Codename `trixie`, not of the suite `trixie-security`"),
+            (&names("Codename: x\n"), "trixie", "Codename `x`, not of the suite `trixie`"),
+        ] {
+            let error = release.is_of_suite(wanted).unwrap_err();
+            assert_eq!(error.to_string(), format!("it is the signed index of {expected}"));
+        }
     }
 
     #[test]

@@ -75,6 +75,19 @@ fn an_expired_index_unless_allowed() {
 }
 
 #[test]
+fn the_index_of_another_suite() {
+    let bench = Bench::new();
+    bench.publish(&bench.repository().fault(Fault::OtherSuite("bookworm".into())));
+    let message = format!(
+        "error: {IN_RELEASE} (repository mini) is refused
+  caused by: it is the signed index of Suite `bookworm`, Codename `bookworm`, not of the suite `trixie`
+  help: If the repository calls itself so, name that in `suites` of mini in the profile.
+  help: Else a server gives the wrong suite: `--mirror mini=URL` takes it from elsewhere."
+    );
+    bench.refuses(&[], 4, &message);
+}
+
+#[test]
 fn a_rolled_back_index() {
     let bench = Bench::sound();
     bench.lock();

@@ -77,6 +77,8 @@ impl Key {
 pub enum Fault {
     /// A letter of the signed text is changed after signing.
     TamperedRelease,
+    /// The Release is signed for a suite of this name.
+    OtherSuite(String),
     /// InRelease has no signature at all.
     Unsigned,
     /// The indexes change after the Release was made, their size does not.
@@ -208,7 +210,12 @@ impl Repository {
     }
 
     fn in_release(&self, key: &Key, listed: &[(String, Vec<u8>)]) -> Vec<u8> {
-        let mut text = format!("Origin: Test\nSuite: {0}\nCodename: {0}\nArchitectures: amd64\n", self.suite);
+        let other = self.faults.iter().find_map(|fault| match fault {
+            Fault::OtherSuite(name) => Some(name),
+            _ => None,
+        });
+        let suite = other.unwrap_or(&self.suite);
+        let mut text = format!("Origin: Test\nSuite: {suite}\nCodename: {suite}\nArchitectures: amd64\n");
         text += &format!("Components: {}\nDate: {}\n", self.component, release_date(self.date));
         if let Some(date) = self.valid_until {
             text += &format!("Valid-Until: {}\n", release_date(date));
