@@ -143,11 +143,7 @@ impl Release {
         if names.peek().is_none() || names.any(|name| name == wanted) {
             return Ok(());
         }
-        Err(ReleaseError::OtherSuite {
-            wanted: wanted.to_string(),
-            suite: self.suite.clone(),
-            codename: self.codename.clone(),
-        })
+        Err(ReleaseError::OtherSuite { wanted: wanted.to_string(), suite: self.suite.clone(), codename: self.codename.clone() })
     }
 
     /// Refuses a Release that has expired by `now`. A date in the future is no fault: clocks go wrong.
