@@ -15,6 +15,7 @@ pub mod failure;
 pub mod fetch;
 pub mod hash;
 pub mod lock;
+pub mod percent;
 pub mod pipeline;
 pub mod profile;
 pub mod report;
@@ -24,6 +25,7 @@ pub mod show;
 pub mod store;
 pub mod toml_document;
 pub mod version;
+pub mod zeros;
 
 /// What tests build on; shared with the tests of the binary.
 #[cfg(test)]

@@ -91,7 +91,7 @@ pub fn build(request: &Request<'_>, store: &Store, report: Reporter<'_>) -> Resu
         report(Event::Stage(format!("{} is up to date", directory.display())));
         return Ok(Built { directory, names: identity.names, fresh: false });
     }
-    let staging = Staging::begin(request.output)?;
+    let staging = Staging::begin(request.output, report)?;
     let finished = finished_tree(&profile, &locked, overlays, &identity, request.fetch, store, report)?;
     let root = image::root_image(&finished.tree, &profile, &identity, &staging, store, report)?;
     let boot = image::boot_image(&finished.tree, &profile, &identity, &finished.boot, &root, report)?;

@@ -182,11 +182,16 @@ impl VerityParams {
         self.data_blocks.saturating_mul(u64::from(self.data_block_size))
     }
 
+    /// The salt in lower-case hexadecimal; empty if there is none.
+    pub fn salt_hex(&self) -> String {
+        Hex(&self.salt).to_string()
+    }
+
     /// The kernel's target line for device-mapper, without start and length: a corrupted block restarts the machine.
     ///
     /// `data` and `hash` are devices as `major:minor`. The tree begins in the hash device's second block, behind the superblock.
     pub fn table_line(&self, root_hash: &RootHash, data: &str, hash: &str) -> String {
-        let salt = if self.salt.is_empty() { "-".to_owned() } else { Hex(&self.salt).to_string() };
+        let salt = if self.salt.is_empty() { "-".to_owned() } else { self.salt_hex() };
         format!(
             "1 {data} {hash} {} {} {} 1 sha256 {root_hash} {salt} 1 restart_on_corruption",
             self.data_block_size, self.hash_block_size, self.data_blocks

@@ -1,15 +1,16 @@
-//! The output folder as a set: built beside its place, swapped in by one rename, so that two versions never mix.
+//! The output folder as a set: built beside its place, swapped in by one rename (see `swap`), so that two versions never mix.
 //!
 //! The folder that a user names must be new, empty, or hold only what its own SHA256SUMS names; anything else is refused and left
 //! untouched. A build works in a sibling folder (`.NAME.kmimage-NUMBER`) that it holds a lock on; what a killed build left behind
-//! has no lock any more and is removed by the next one.
+//! has no lock any more and is removed by the next one. Only files that builds make are ever removed: another one that got between
+//! stays in a folder `NAME.kept-NUMBER`, and a warning names it.
 
-use super::sparse;
+use super::{sparse, swap};
 use crate::failure::{Classified, Kind, io_kind};
 use crate::hash::Sha256Digest;
+use crate::report::{Event, Reporter};
 use kmimage_contract::manifest::Artefact;
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
-use rustix::io::Errno;
+use rustix::fs::{FlockOperation, flock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -32,6 +33,19 @@ pub enum ArtifactsError {
     /// Something is at the place that is no folder.
     #[error("{} is not a folder; nothing was changed", .0.display())]
     NotADirectory(PathBuf),
+    /// Something is mounted on the user's folder, so that it can't be swapped.
+    #[error("{} is a mount point, which can't be replaced by a finished set; nothing was changed", .0.display())]
+    MountPoint(PathBuf),
+    /// The file system can't exchange folders, and something else came where the set belongs.
+    #[error("something else came to {}; what was there before is now {}", .destination.display(), .old.display())]
+    Aside {
+        /// The user's folder.
+        destination: PathBuf,
+        /// Where the folder is that was there.
+        old: PathBuf,
+        /// Why it did not go back.
+        source: io::Error,
+    },
     /// The path has no last component (`/`, `..`).
     #[error("{} can't be an output folder", .0.display())]
     NoName(PathBuf),
@@ -56,7 +70,8 @@ impl Classified for ArtifactsError {
     fn kind(&self) -> Kind {
         match self {
             ArtifactsError::Foreign { .. } | ArtifactsError::NotADirectory(_) | ArtifactsError::NoName(_) => Kind::Usage,
-            ArtifactsError::Version(_) => Kind::Usage,
+            ArtifactsError::MountPoint(_) | ArtifactsError::Version(_) => Kind::Usage,
+            ArtifactsError::Aside { .. } => Kind::Host,
             ArtifactsError::Io { source, .. } => io_kind(source),
         }
     }
@@ -66,6 +81,15 @@ impl Classified for ArtifactsError {
             ArtifactsError::Foreign { .. } | ArtifactsError::NotADirectory(_) => {
                 vec!["Name another folder with --output, or move what is there away.".to_owned()]
             }
+            ArtifactsError::MountPoint(folder) => {
+                vec![format!("Name a folder below it, as --output {}.", folder.join("image").display())]
+            }
+            ArtifactsError::Aside { .. } => {
+                vec![
+                    "Look at both folders, remove the one you don't need, and build again; no two builds at once there."
+                        .to_owned(),
+                ]
+            }
             ArtifactsError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 vec!["Free some space, or name a folder on another disk with --output.".to_owned()]
             }
@@ -74,9 +98,18 @@ impl Classified for ArtifactsError {
     }
 }
 
-fn at<T>(step: &'static str, path: &Path, result: io::Result<T>) -> Result<T, ArtifactsError> {
+pub(super) fn at<T>(step: &'static str, path: &Path, result: io::Result<T>) -> Result<T, ArtifactsError> {
     result.map_err(|source| ArtifactsError::Io { step, path: path.to_owned(), source })
 }
+
+const RAW: &str = ".raw";
+const QCOW2: &str = ".qcow2";
+const ROOT: &str = ".root.squashfs";
+const UKI: &str = ".efi";
+const MANIFEST: &str = ".json";
+const FILES: &str = ".files.tsv";
+const SPDX: &str = ".spdx.json";
+const ENDINGS: [&str; 7] = [RAW, QCOW2, ROOT, UKI, MANIFEST, FILES, SPDX];
 
 /// How the files of one image are called: `kmimage-<profile>-<version>-amd64` and an ending.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,39 +131,51 @@ impl Names {
         Ok(Self { stem: format!("kmimage-{profile}-{version}-amd64") })
     }
 
+    /// True for a name that [`Names`] of some profile and version give to a file of theirs.
+    pub(super) fn is_built(name: &str) -> bool {
+        ENDINGS
+            .iter()
+            .filter_map(|ending| name.strip_suffix(ending))
+            .any(|stem| stem.starts_with("kmimage-") && stem.ends_with("-amd64"))
+    }
+
+    fn with(&self, ending: &str) -> String {
+        format!("{}{ending}", self.stem)
+    }
+
     /// The raw disk image.
     pub fn raw(&self) -> String {
-        format!("{}.raw", self.stem)
+        self.with(RAW)
     }
 
     /// The qcow2 disk image.
     pub fn qcow2(&self) -> String {
-        format!("{}.qcow2", self.stem)
+        self.with(QCOW2)
     }
 
     /// The squashfs.
     pub fn root(&self) -> String {
-        format!("{}.root.squashfs", self.stem)
+        self.with(ROOT)
     }
 
     /// The unified kernel image.
     pub fn uki(&self) -> String {
-        format!("{}.efi", self.stem)
+        self.with(UKI)
     }
 
     /// The image manifest.
     pub fn manifest(&self) -> String {
-        format!("{}.json", self.stem)
+        self.with(MANIFEST)
     }
 
     /// The list of all paths.
     pub fn files(&self) -> String {
-        format!("{}.files.tsv", self.stem)
+        self.with(FILES)
     }
 
     /// The bill of materials.
     pub fn spdx(&self) -> String {
-        format!("{}.spdx.json", self.stem)
+        self.with(SPDX)
     }
 }
 
@@ -145,12 +190,11 @@ pub struct Staging {
 
 impl Staging {
     /// Checks the user's folder, removes what killed builds left beside it, and makes a folder to build in.
-    pub fn begin(output: &Path) -> Result<Self, ArtifactsError> {
-        let destination = settle(output)?;
-        check_ours(&destination)?;
+    pub fn begin(output: &Path, report: Reporter<'_>) -> Result<Self, ArtifactsError> {
+        let destination = check_output(output)?;
         let (parent, prefix) = parent_and_prefix(&destination)?;
         at("create", parent, fs_err::create_dir_all(parent))?;
-        remove_leftovers(parent, &prefix)?;
+        tell_kept(&destination, swap::remove_leftovers(parent, &prefix, &destination)?, report);
         for number in 0.. {
             let directory = parent.join(format!("{prefix}{number}"));
             match fs_err::create_dir(&directory) {
@@ -160,7 +204,7 @@ impl Staging {
             // Another build that cleans up may have taken it for a leftover before the lock was on.
             if let Ok(lock) = File::open(&directory)
                 && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
-                && same_directory(&lock, &directory)
+                && swap::is_same(&lock, &directory)
             {
                 return Ok(Self { destination, directory, _lock: lock, published: false });
             }
@@ -203,9 +247,9 @@ impl Staging {
         Ok(Artefact { size, sha256: at("read", &path, digest)?.to_string() })
     }
 
-    /// Writes SHA256SUMS, flushes everything to the disk and puts the set in its place; the folder that was there is removed.
+    /// Writes SHA256SUMS, flushes everything to the disk and puts the set in its place; the set that was there is removed.
     /// `artefacts` must name every file of the set.
-    pub fn publish(mut self, artefacts: &BTreeMap<String, Artefact>) -> Result<PathBuf, ArtifactsError> {
+    pub fn publish(mut self, artefacts: &BTreeMap<String, Artefact>, report: Reporter<'_>) -> Result<PathBuf, ArtifactsError> {
         self.write(SHA256SUMS, sums(artefacts).as_bytes())?;
         for name in artefacts.keys().map(String::as_str).chain([SHA256SUMS]) {
             let path = self.path(name);
@@ -215,30 +259,12 @@ impl Staging {
 
         // The user may have put something there meanwhile.
         check_ours(&self.destination)?;
-        let swap = renameat_with(CWD, &self.directory, CWD, &self.destination, RenameFlags::EXCHANGE);
-        let old = match swap {
-            Ok(()) => Some(&self.directory),
-            Err(Errno::NOENT) => {
-                let place = renameat_with(CWD, &self.directory, CWD, &self.destination, RenameFlags::NOREPLACE);
-                at("create", &self.destination, place.map_err(io::Error::from))?;
-                None
-            }
-            Err(error) => return at("replace", &self.destination, Err(error.into())),
-        };
+        let old = swap::put_in_place(&self.directory, &self.destination)?;
         self.published = true;
         let parent = self.destination.parent().unwrap_or(Path::new("."));
         at("flush", parent, File::open(parent).and_then(|file| file.sync_all()))?;
         if let Some(old) = old {
-            // Removed by name, not as a tree: only what is ours goes.
-            let names = owned_names(old)?;
-            for name in &names {
-                let path = old.join(name);
-                match fs_err::remove_file(&path) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    result => at("remove", &path, result)?,
-                }
-            }
-            at("remove", old, fs_err::remove_dir(old))?;
+            tell_kept(&self.destination, swap::remove_set(&old, &self.destination)?, report);
         }
         Ok(self.destination.clone())
     }
@@ -253,11 +279,25 @@ impl Drop for Staging {
     }
 }
 
-/// Refuses an output folder that [`Staging::begin`] would refuse. Nothing is changed.
-pub fn check_output(output: &Path) -> Result<(), ArtifactsError> {
+/// Refuses an output folder that [`Staging::begin`] would refuse. Nothing is changed. Returns its absolute place.
+pub fn check_output(output: &Path) -> Result<PathBuf, ArtifactsError> {
     let destination = settle(output)?;
     parent_and_prefix(&destination)?;
-    check_ours(&destination)
+    if swap::is_mount_point(&destination)? {
+        return Err(ArtifactsError::MountPoint(destination));
+    }
+    check_ours(&destination)?;
+    Ok(destination)
+}
+
+fn tell_kept(destination: &Path, kept: impl IntoIterator<Item = PathBuf>, report: Reporter<'_>) {
+    for kept in kept {
+        report(Event::Warning(format!(
+            "{} holds files that got into {} during a build and are not of its set; take what you need and remove it",
+            kept.display(),
+            destination.display()
+        )));
+    }
 }
 
 /// The absolute place of the output folder; a symbolic link to a folder is followed, so that it stays a link.
@@ -281,17 +321,17 @@ fn parent_and_prefix(destination: &Path) -> Result<(&Path, String), ArtifactsErr
     }
 }
 
-/// The names that a folder's SHA256SUMS holds, and itself; none if there is no such file.
-fn owned_names(directory: &Path) -> Result<BTreeSet<String>, ArtifactsError> {
+/// The names that a folder's SHA256SUMS holds, and itself; `None` if there is no such file.
+pub(super) fn owned_names(directory: &Path) -> Result<Option<BTreeSet<String>>, ArtifactsError> {
     let path = directory.join(SHA256SUMS);
     match fs_err::read(&path) {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
             let names = text.lines().filter_map(|line| line.split_once("  ")).map(|(_, name)| name.to_owned());
             // A name with a slash is none of ours: we write into the folder itself.
-            Ok(names.filter(|name| !name.contains('/')).chain([SHA256SUMS.to_owned()]).collect())
+            Ok(Some(names.filter(|name| !name.contains('/')).chain([SHA256SUMS.to_owned()]).collect()))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => at("read", &path, Err(error)),
     }
 }
@@ -306,7 +346,7 @@ fn check_ours(directory: &Path) -> Result<(), ArtifactsError> {
         }
         Err(error) => return at("read", directory, Err(error)),
     };
-    let owned = owned_names(directory)?;
+    let owned = owned_names(directory)?.unwrap_or_default();
     let mut foreign = BTreeSet::new();
     for entry in entries {
         let entry = at("read", directory, entry)?;
@@ -319,32 +359,6 @@ fn check_ours(directory: &Path) -> Result<(), ArtifactsError> {
     match foreign.pop_first() {
         None => Ok(()),
         Some(name) => Err(ArtifactsError::Foreign { directory: directory.to_owned(), name }),
-    }
-}
-
-/// Removes sibling folders of builds that are no more; a folder whose lock is held belongs to a build at work.
-fn remove_leftovers(parent: &Path, prefix: &str) -> Result<(), ArtifactsError> {
-    for entry in at("read", parent, fs_err::read_dir(parent))? {
-        let entry = at("read", parent, entry)?;
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(prefix));
-        if number.is_none_or(|number| number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit())) {
-            continue;
-        }
-        let path = entry.path();
-        let Ok(lock) = File::open(&path) else { continue };
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && same_directory(&lock, &path) {
-            at("remove", &path, fs_err::remove_dir_all(&path))?;
-        }
-    }
-    Ok(())
-}
-
-fn same_directory(open: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (open.metadata(), fs_err::symlink_metadata(path)) {
-        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-        _ => false,
     }
 }
 

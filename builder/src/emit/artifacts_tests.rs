@@ -1,12 +1,13 @@
 use super::*;
+use crate::report::silent;
 
 fn publish(output: &Path, files: &[(&str, &str)]) -> Result<PathBuf, ArtifactsError> {
-    let staging = Staging::begin(output)?;
+    let staging = Staging::begin(output, &silent)?;
     for (name, text) in files {
         staging.write(name, text.as_bytes())?;
     }
     let artefacts = files.iter().map(|(name, _)| Ok(((*name).to_owned(), staging.digest(name)?))).collect::<Result<_, _>>()?;
-    staging.publish(&artefacts)
+    staging.publish(&artefacts, &silent)
 }
 
 fn listing(directory: &Path) -> Vec<String> {
@@ -28,6 +29,42 @@ fn names_are_the_profile_and_the_version() {
             )
         );
     }
+}
+
+#[test]
+fn names_of_builds_are_told() {
+    let names = Names::new("base", "1.0").unwrap();
+    for name in [names.raw(), names.qcow2(), names.root(), names.uki(), names.manifest(), names.files(), names.spdx()] {
+        assert!(Names::is_built(&name), "{name}");
+    }
+    for name in ["kmimage-notes.json", "thesis-amd64.raw", "kmimage-base-1-amd64.txt"] {
+        assert!(!Names::is_built(name), "{name}");
+    }
+}
+
+#[test]
+fn a_mount_point_is_refused_at_once() {
+    let error = check_output(Path::new("/proc")).unwrap_err();
+    assert_eq!(error.to_string(), "/proc is a mount point, which can't be replaced by a finished set; nothing was changed");
+    assert_eq!(error.hints(), ["Name a folder below it, as --output /proc/image."]);
+    assert_eq!(error.kind(), Kind::Usage);
+}
+
+#[test]
+fn a_file_kept_from_a_leftover_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("base");
+    let leftover = directory.path().join(".base.kmimage-0");
+    fs_err::create_dir(&leftover).unwrap();
+    fs_err::write(leftover.join("thesis"), "years").unwrap();
+    let said = std::sync::Mutex::new(Vec::new());
+    let report = |event| said.lock().unwrap().push(event);
+    drop(Staging::begin(&output, &report).unwrap());
+    let text =
+        "D/base.kept-0 holds files that got into D/base during a build and are not of its set; take what you need and remove it";
+    let text = text.replace('D', directory.path().to_str().unwrap());
+    assert_eq!(*said.lock().unwrap(), [Event::Warning(text)]);
+    assert_eq!(fs_err::read_to_string(directory.path().join("base.kept-0/thesis")).unwrap(), "years");
 }
 
 #[test]
@@ -60,7 +97,7 @@ fn a_folder_with_something_else_is_refused_untouched() {
     publish(&output, &[("a.raw", "one")]).unwrap();
     fs_err::write(output.join("thesis.txt"), "years").unwrap();
     let check = |path: &Path, expect: &str| {
-        let error = Staging::begin(path).unwrap_err();
+        let error = Staging::begin(path, &silent).unwrap_err();
         assert_eq!(error.to_string().replace(directory.path().to_str().unwrap(), "D"), expect);
         assert_eq!(error.kind(), Kind::Usage);
     };
@@ -78,11 +115,11 @@ fn what_appears_during_the_build_is_kept() {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("base");
     publish(&output, &[("a.raw", "one")]).unwrap();
-    let staging = Staging::begin(&output).unwrap();
+    let staging = Staging::begin(&output, &silent).unwrap();
     fs_err::write(output.join("notes"), "mine").unwrap();
     staging.write("b.raw", b"two").unwrap();
     let artefacts = BTreeMap::from([("b.raw".to_owned(), staging.digest("b.raw").unwrap())]);
-    assert!(matches!(staging.publish(&artefacts), Err(ArtifactsError::Foreign { .. })));
+    assert!(matches!(staging.publish(&artefacts, &silent), Err(ArtifactsError::Foreign { .. })));
     assert_eq!(listing(&output), ["SHA256SUMS", "a.raw", "notes"]);
     assert_eq!(listing(directory.path()), ["base"]);
 }
@@ -93,10 +130,10 @@ fn leftovers_go_and_a_build_at_work_stays() {
     let output = directory.path().join("base");
     let leftover = directory.path().join(".base.kmimage-7");
     fs_err::create_dir(&leftover).unwrap();
-    fs_err::write(leftover.join("half"), "x").unwrap();
+    fs_err::write(leftover.join(Names::new("base", "1").unwrap().raw()), "x").unwrap();
     fs_err::create_dir(directory.path().join(".base.kmimage-keep")).unwrap();
-    let first = Staging::begin(&output).unwrap();
-    let second = Staging::begin(&output).unwrap();
+    let first = Staging::begin(&output, &silent).unwrap();
+    let second = Staging::begin(&output, &silent).unwrap();
     assert_eq!(listing(directory.path()), [".base.kmimage-0", ".base.kmimage-1", ".base.kmimage-keep"]);
     drop(first);
     drop(second);

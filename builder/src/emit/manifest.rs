@@ -61,7 +61,7 @@ pub fn fill(facts: Facts<'_>) -> Manifest {
         init: facts.init,
         verity: Verity {
             root_hash: facts.root_hash,
-            salt: facts.verity.salt.iter().map(|byte| format!("{byte:02x}")).collect(),
+            salt: facts.verity.salt_hex(),
             uuid: facts.verity.uuid,
             data_block_size: facts.verity.data_block_size,
             hash_block_size: facts.verity.hash_block_size,

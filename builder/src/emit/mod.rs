@@ -1,6 +1,6 @@
 //! root image, boot image -> disk images and the other artefacts.
 //!
-//! `plan` fixes the whole disk as a value; `raw` and `qcow2` write it; `artifacts` puts all files of a build in place as one set;
+//! `plan` fixes the whole disk as a value; `raw` and `qcow2` write it; `artifacts` puts all files of a build in place as one set, by `swap`;
 //! `stale` tells whether that set still stands. `manifest`, `files_tsv` and `spdx` say what it is made of.
 
 pub mod artifacts;
@@ -13,3 +13,4 @@ pub mod raw;
 pub mod sparse;
 pub mod spdx;
 pub mod stale;
+mod swap;

@@ -5,6 +5,7 @@
 //! `docs/interop/qcow2.rst`.
 
 use super::sparse;
+use crate::zeros;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -83,7 +84,7 @@ fn used_clusters(raw: &File, size: u64) -> io::Result<Vec<u64>> {
             let bytes = (count * CLUSTER).min(size - cluster * CLUSTER) as usize;
             let part = &mut buffer[..bytes];
             raw.read_exact_at(part, cluster * CLUSTER)?;
-            let held = part.chunks(CLUSTER as usize).zip(cluster..).filter(|(bytes, _)| !sparse::is_zero(bytes));
+            let held = part.chunks(CLUSTER as usize).zip(cluster..).filter(|(bytes, _)| !zeros::is_zero(bytes));
             used.extend(held.map(|(_, number)| number));
             cluster += count;
         }

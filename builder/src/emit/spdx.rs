@@ -5,6 +5,7 @@
 //! as its namespace: the repository's name up to the first `-` (`debian-security` -> `debian`).
 
 use crate::lock::LockedPackage;
+use crate::percent;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -204,16 +205,9 @@ fn unique(ids: &mut BTreeSet<String>, wanted: &str) -> String {
     candidates.next().unwrap_or(clean)
 }
 
-/// Percent-encodes what a purl's component can't have as it is.
+/// What a purl's component can't have as it is, encoded.
 fn percent(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' => out.push(byte as char),
-            byte => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    percent::encode(text, b"")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use super::artifacts::SHA256SUMS;
 use super::sparse;
+use crate::zeros;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -68,7 +69,7 @@ fn digests(directory: &Path, jobs: usize) -> io::Result<BTreeMap<String, (u64, S
             let Some((_, len, file)) = files.get(index) else { continue };
             let bytes = &mut buffer[..PIECE.min(len - piece * PIECE) as usize];
             file.read_exact_at(bytes, piece * PIECE)?;
-            if !sparse::is_zero(bytes) {
+            if !zeros::is_zero(bytes) {
                 done.insert((index, piece), blake3::hash(bytes));
             }
         }

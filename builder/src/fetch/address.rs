@@ -1,5 +1,7 @@
 //! Addresses: joining a base and a path, following a redirect. Pure.
 
+use crate::percent;
+
 /// `base` and a path relative to it, the path's odd bytes escaped (RFC 3986). None: the path climbs, or is none.
 pub(super) fn join(base: &str, path: &str) -> Option<String> {
     let mut address = base.trim_end_matches('/').to_string();
@@ -10,13 +12,7 @@ pub(super) fn join(base: &str, path: &str) -> Option<String> {
             return None;
         }
         address.push('/');
-        for byte in component.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => address.push(byte as char),
-                _ if b"-._~!$&'()*+,;=:@".contains(&byte) => address.push(byte as char),
-                _ => address.push_str(&format!("%{byte:02X}")),
-            }
-        }
+        address.push_str(&percent::encode(component, b"!$&'()*+,;=:@"));
     }
     Some(address)
 }

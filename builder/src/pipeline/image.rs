@@ -209,7 +209,7 @@ pub(super) fn emit(
     let text = manifest::encode(&manifest).map_err(PipelineError::Json)?;
     staging.write(&names.manifest(), text.as_bytes())?;
     artefacts.insert(names.manifest(), artefact_of(text.as_bytes()));
-    Ok(staging.publish(&artefacts)?)
+    Ok(staging.publish(&artefacts, report)?)
 }
 
 /// The packages of an image, as locked.

@@ -225,7 +225,7 @@ fn verity(source: &dyn Source) -> Result<Shown, Boxed> {
     let params = VerityParams::parse_superblock(&read_some(source, 0, 512)?)?;
     Ok(Shown::Verity(Verity {
         uuid: params.uuid,
-        salt: params.salt.iter().map(|byte| format!("{byte:02x}")).collect(),
+        salt: params.salt_hex(),
         data_block_size: params.data_block_size,
         hash_block_size: params.hash_block_size,
         data_blocks: params.data_blocks,

@@ -10,6 +10,7 @@ use super::plan::{Block, Piece};
 use super::sink::Sink;
 use crate::assemble::block_cache::{BlockCache, BlockKey, BlockWriter, Form};
 use crate::report::{Event, Reporter, Unit};
+use crate::zeros::is_zero;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// Where a block is in the image.
@@ -266,10 +267,4 @@ pub(super) fn block_in_memory(block: &Block) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     read(block, &mut bytes)?;
     Ok(bytes)
-}
-
-/// True if all bytes are zero.
-fn is_zero(bytes: &[u8]) -> bool {
-    const ZEROS: [u8; 4096] = [0; 4096];
-    bytes.chunks(ZEROS.len()).all(|chunk| *chunk == ZEROS[..chunk.len()])
 }

@@ -77,7 +77,7 @@ fn spool(source: &dyn Source) -> io::Result<File> {
     while at < source.size() {
         let bytes = read_some(source, at, 4 << 20)?;
         at += bytes.len() as u64;
-        if crate::emit::sparse::is_zero(&bytes) {
+        if crate::zeros::is_zero(&bytes) {
             file.set_len(at)?;
             io::Seek::seek(&mut file, io::SeekFrom::Start(at))?;
         } else {
