@@ -16,6 +16,7 @@ use crate::store::StoreError;
 use crate::store::parallel;
 use jiff::Timestamp;
 use sequoia_openpgp::Cert;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
@@ -25,13 +26,16 @@ const LARGEST_KEY: u64 = 1 << 20;
 /// Of a decompressed index; Debian's main is 55 MB.
 const LARGEST_INDEX: u64 = 1 << 30;
 
+/// The Dates of a repository's Releases, by suite. (A flat repository has one Release, under the empty name.)
+pub type ReleaseDates = BTreeMap<String, Timestamp>;
+
 /// All that a repository offers for amd64, verified.
 #[derive(Debug)]
 pub struct RepositoryIndex {
     /// The profile's name of the repository.
     pub name: String,
-    /// The newest Date of its Release files; none for a directory of .deb files.
-    pub release_date: Option<Timestamp>,
+    /// When its Releases were made; none for a directory of .deb files.
+    pub releases: ReleaseDates,
     /// The `Packages` texts.
     pub texts: Vec<IndexText>,
 }
@@ -64,13 +68,13 @@ struct Wanted<'a> {
 }
 
 impl Session<'_> {
-    /// What `repository` offers. `locked`: the date of its Release in the lock, older ones are refused (as are those older than the
-    /// newest that the store has seen).
-    pub fn index(&self, repository: &Repository, locked: Option<Timestamp>) -> Result<RepositoryIndex, FetchError> {
+    /// What `repository` offers. `locked`: the dates of its Releases in the lock; an older one is refused (as is one older than the
+    /// newest of its suite that the store has seen).
+    pub fn index(&self, repository: &Repository, locked: &ReleaseDates) -> Result<RepositoryIndex, FetchError> {
         let bases = match whereabouts(repository, &self.options) {
             Whereabouts::Directory(path) => {
                 let texts = vec![directory::index(&repository.name, &path)?];
-                return Ok(RepositoryIndex { name: repository.name.clone(), release_date: None, texts });
+                return Ok(RepositoryIndex { name: repository.name.clone(), releases: ReleaseDates::new(), texts });
             }
             Whereabouts::Bases(bases) => bases,
         };
@@ -78,29 +82,25 @@ impl Session<'_> {
             let url = bases.into_iter().map(|base| base.url).collect();
             return Err(FetchError::NoKeys { repository: repository.name.clone(), url });
         };
-        let mut failed = None;
-        for base in &bases {
+        // The last base is never a hint.
+        let Some((own, others)) = bases.split_last() else { return Err(self.offline(repository, "the signed index")) };
+        // Offline, no address is asked: what the store has of the repository is sound or is not.
+        for base in others.iter().filter(|_| !self.options.offline) {
             match self.index_at(repository, layout, trust, base, locked) {
                 Err(error) if base.hint || error.is_elsewhere() => {
+                    let reason = crate::failure::Failure::from(error);
                     if base.hint {
-                        let reason = crate::failure::Failure::from(error);
                         (self.report)(Event::Note(format!(
                             "{}: the host's apt mirror {} does not serve: {reason}",
                             repository.name, base.url
                         )));
-                    } else {
-                        failed = Some(error);
                     }
                     self.mark_unreachable(&base.url);
                 }
                 other => return other,
             }
-            if self.options.offline {
-                break;
-            }
         }
-        // The last base is never a hint, so there is an error of its own.
-        Err(failed.unwrap_or_else(|| self.offline(repository, "the signed index")))
+        self.index_at(repository, layout, trust, own, locked)
     }
 
     fn index_at(
@@ -109,7 +109,7 @@ impl Session<'_> {
         layout: &Layout,
         trust: &Trust,
         base: &Base,
-        locked: Option<Timestamp>,
+        locked: &ReleaseDates,
     ) -> Result<RepositoryIndex, FetchError> {
         let trusted = self.trusted(repository, trust, base)?;
         let flat = [String::new()];
@@ -119,20 +119,7 @@ impl Session<'_> {
         };
         let mut signed = Vec::new();
         for suite in suites {
-            signed.push(self.release(repository, suite, base, &trusted)?);
-        }
-        let release_date = signed.iter().map(|signed| signed.release.date).max();
-        if let (Some(date), Some(newest)) = (release_date, signed.iter().max_by_key(|signed| signed.release.date)) {
-            not_rolled_back(date, locked, "the lock").map_err(|source| FetchError::Refused {
-                repository: repository.name.clone(),
-                url: newest.url.clone(),
-                source,
-            })?;
-        }
-        for signed in &signed {
-            let key = self.release_key(repository, &signed.suite);
-            self.store.remember_release(&key, signed.release.date)?;
-            self.store.put_cached("in-release", &key, &signed.bytes)?;
+            signed.push(self.release(repository, suite, base, &trusted, locked.get(suite).copied())?);
         }
         let mut wanted = Vec::new();
         for signed in &signed {
@@ -145,7 +132,14 @@ impl Session<'_> {
         let texts = parallel::each(&wanted, self.options.connections, |wanted, stop| {
             self.index_text(repository, base, wanted, &|| stop.is_set())
         })?;
-        Ok(RepositoryIndex { name: repository.name.clone(), release_date, texts })
+        // Not before all of it has come and is sound: a state that nobody can build from is none to hold others against.
+        for signed in &signed {
+            let key = self.release_key(repository, &signed.suite);
+            self.store.remember_release(&key, signed.release.date)?;
+            self.store.put_cached("in-release", &key, &signed.bytes)?;
+        }
+        let releases = signed.iter().map(|signed| (signed.suite.clone(), signed.release.date)).collect();
+        Ok(RepositoryIndex { name: repository.name.clone(), releases, texts })
     }
 
     /// The certificates that may sign for a repository.
@@ -183,7 +177,14 @@ impl Session<'_> {
     }
 
     /// Gets, verifies and judges one InRelease.
-    fn release(&self, repository: &Repository, suite: &str, base: &Base, trusted: &[Cert]) -> Result<Signed, FetchError> {
+    fn release(
+        &self,
+        repository: &Repository,
+        suite: &str,
+        base: &Base,
+        trusted: &[Cert],
+        locked: Option<Timestamp>,
+    ) -> Result<Signed, FetchError> {
         let name = || repository.name.clone();
         let folder = if suite.is_empty() { String::new() } else { format!("dists/{suite}/") };
         let url = join(&base.url, &format!("{folder}InRelease"));
@@ -212,6 +213,7 @@ impl Session<'_> {
             release.still_valid(self.options.now).map_err(refused)?;
         }
         not_rolled_back(release.date, self.store.newest_release(&key)?, "the store").map_err(refused)?;
+        not_rolled_back(release.date, locked, "the lock").map_err(refused)?;
         Ok(Signed { folder, suite: suite.to_string(), url, bytes, release })
     }
 

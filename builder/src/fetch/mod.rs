@@ -23,7 +23,7 @@ pub mod release;
 mod session;
 
 pub use error::{FetchError, Promised, PromisedBy};
-pub use index::{IndexText, RepositoryIndex};
+pub use index::{IndexText, ReleaseDates, RepositoryIndex};
 pub use mirror::{DEBIAN, DEBIAN_SECURITY};
 pub use options::{Host, Options, Place};
 pub use packages::{FetchedPackage, export};

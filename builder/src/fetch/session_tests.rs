@@ -89,7 +89,8 @@ impl Bench {
     }
 
     fn index_of(&self, repository: &Repository, store: &Store) -> Result<RepositoryIndex, FetchError> {
-        Session::new(self.options.clone(), std::slice::from_ref(repository), store, &silent)?.index(repository, None)
+        Session::new(self.options.clone(), std::slice::from_ref(repository), store, &silent)?
+            .index(repository, &ReleaseDates::new())
     }
 
     fn index(&self, made: &Made) -> Result<RepositoryIndex, FetchError> {
@@ -130,7 +131,7 @@ fn an_index_with_suites() {
     let made = Made::new("trixie", debs());
     bench.write(&made);
     let index = bench.index(&made).unwrap();
-    assert_eq!(index.release_date, Some(made.date));
+    assert_eq!(index.releases, [("trixie".to_owned(), made.date)].into());
     assert_eq!(index.texts.len(), 1);
     assert_eq!(
         (index.texts[0].label.as_str(), index.texts[0].text.as_str()),
@@ -200,7 +201,84 @@ fn releases_that_are_refused() {
     let repository = tolerant.repository(&made());
     let session = Session::new(tolerant.options.clone(), std::slice::from_ref(&repository), &store, &silent).unwrap();
     let by_lock = rolled_back.replace("the store", "the lock");
-    check(&tolerant, session.index(&repository, Some(made().date)), Kind::Trust, &[&refused, &by_lock]);
+    check(
+        &tolerant,
+        session.index(&repository, &[("trixie".to_owned(), made().date)].into()),
+        Kind::Trust,
+        &[&refused, &by_lock],
+    );
+}
+
+#[test]
+fn each_suite_has_its_own_past() {
+    let bench = bench();
+    let (main, updates) = (Made::new("trixie", debs()), Made::new("updates", Vec::new()));
+    bench.write(&main.clone().date("2026-01-03T00:00:00Z"));
+    updates.clone().date("2026-01-01T00:00:00Z").write(&bench.key, &bench.www());
+    let mut repository = bench.repository(&main);
+    if let Source::Signed { layout: Layout::Suites { suites, .. }, .. } = &mut repository.source {
+        suites.push("updates".into());
+    }
+    let store = bench.store();
+    let releases = bench.index_of(&repository, &store).unwrap().releases;
+    let dates = ["2026-01-03T00:00:00Z", "2026-01-01T00:00:00Z"].map(|date| date.parse().unwrap());
+    assert_eq!(releases, [("trixie".to_owned(), dates[0]), ("updates".to_owned(), dates[1])].into());
+
+    // The other suite is newer than ever; that does not make up for this one.
+    let newest = ReleaseDates::from([("trixie".to_owned(), dates[0]), ("updates".to_owned(), dates[0])]);
+    let fresh = Store::open(bench.directory.path().join("fresh")).unwrap();
+    let session = Session::new(bench.options.clone(), std::slice::from_ref(&repository), &fresh, &silent).unwrap();
+    let refused = "URL/dists/updates/InRelease (repository test) is refused";
+    let rolled_back = "it is of 2026-01-01T00:00:00Z, older than one of 2026-01-03T00:00:00Z that the lock has seen: \
+                       someone replays an old state, or a mirror lags";
+    check(&bench, session.index(&repository, &newest), Kind::Trust, &[refused, rolled_back]);
+    session.index(&repository, &releases).unwrap();
+}
+
+#[test]
+fn only_a_sound_state_is_remembered() {
+    let mut bench = bench();
+    let made = Made::new("trixie", debs());
+    bench.write(&made.clone().date("2026-01-20T00:00:00Z").fault(Fault::MissingIndex));
+    bench.index(&made).unwrap_err();
+    // The older state is complete; the newer one, of which the indexes never came, does not stand against it.
+    bench.write(&made);
+    bench.index(&made).unwrap();
+    bench.write(&made.clone().date("2026-01-20T00:00:00Z").fault(Fault::WrongIndexHash));
+    std::fs::remove_dir_all(bench.directory.path().join("store/blobs")).unwrap();
+    bench.index(&made).unwrap_err();
+    bench.write(&made);
+    bench.index(&made).unwrap();
+    // Nor does it take the place of what offline builds use.
+    bench.options.offline = true;
+    assert_eq!(bench.index(&made).unwrap().releases["trixie"], made.date);
+}
+
+#[test]
+fn offline_says_what_is_wrong_with_the_store() {
+    let bench = bench();
+    let made = Made::new("trixie", debs()).valid_until("2026-02-02T00:00:00Z");
+    bench.write(&made);
+    let mut repository = bench.repository(&made);
+    if let Source::Signed { location, .. } = &mut repository.source {
+        *location = Location::DebianMirror;
+    }
+    let mut options = bench.options.clone();
+    options.host.sources = apt_conf::parse_lines(&format!("deb {} trixie main\n", bench.server.url()));
+    let store = bench.store();
+    let index = |options: &Options| {
+        let session = Session::new(options.clone(), std::slice::from_ref(&repository), &store, &silent).unwrap();
+        session.index(&repository, &ReleaseDates::new())
+    };
+    index(&options).unwrap();
+    options.offline = true;
+    index(&options).unwrap();
+    options.now = "2026-02-03T00:00:00Z".parse().unwrap();
+    let error = index(&options).unwrap_err();
+    assert!(error.hints().contains(&"`--allow-expired test` takes it as it is; check this host's clock first.".to_owned()));
+    let refused = format!("{DEBIAN}/dists/trixie/InRelease (repository test) is refused");
+    let expired = "it was valid until 2026-02-02T00:00:00Z; it is of 2026-01-01T00:00:00Z";
+    check(&bench, Err::<(), _>(error), Kind::Trust, &[&refused, expired]);
 }
 
 #[test]
@@ -296,7 +374,7 @@ fn the_hosts_mirror_is_a_hint() {
     };
     let store = bench.store();
     let session = Session::new(options, std::slice::from_ref(&repository), &store, &report).unwrap();
-    assert_eq!(session.index(&repository, None).unwrap().texts[0].text, made.packages());
+    assert_eq!(session.index(&repository, &ReleaseDates::new()).unwrap().texts[0].text, made.packages());
     assert_eq!(notes.lock().unwrap().len(), 2);
     session.packages(&locked(&made), made.date).unwrap();
     assert_eq!(notes.lock().unwrap().len(), 2, "an address that failed is not tried again");
@@ -417,7 +495,7 @@ fn a_directory_of_packages() {
     std::fs::write(folder.join("README"), "no package").unwrap();
     let repository = Repository { name: "test".into(), source: Source::Directory(folder.clone()), snapshot: None };
     let index = bench.index_of(&repository, &bench.store()).unwrap();
-    assert_eq!(index.release_date, None);
+    assert_eq!(index.releases, ReleaseDates::new());
     let expected: String = made
         .debs
         .iter()

@@ -57,7 +57,7 @@ pub struct LockedProfile {
     pub date: Timestamp,
     /// What the profile asked for when it was locked: `resolve`'s digest of the request. Another digest means the lock is stale.
     pub request: Sha256Digest,
-    /// The date of each repository's Release, by repository; those without one (directories of .deb files) are not here.
+    /// The date of each Release, by [`release_key`]; directories of .deb files have none.
     pub releases: BTreeMap<String, Timestamp>,
     /// The linux-image package with the kernel, if there is one.
     pub kernel: Option<String>,
@@ -65,6 +65,12 @@ pub struct LockedProfile {
     pub packages: BTreeMap<String, Chosen>,
     /// The boot inputs, by name; they never enter the root.
     pub boot: BTreeMap<String, Chosen>,
+}
+
+/// What [`LockedProfile::releases`] calls the Release of a suite: `debian trixie`; that of a flat repository has no suite and goes by
+/// the repository's name alone. (Neither name holds a space.)
+pub fn release_key(repository: &str, suite: &str) -> String {
+    if suite.is_empty() { repository.to_owned() } else { format!("{repository} {suite}") }
 }
 
 /// Which package of a name a profile takes, and why.

@@ -9,7 +9,7 @@ version = 1
 date = "2026-11-20T08:12:33Z"
 request = "1111111111111111111111111111111111111111111111111111111111111111"
 kernel = "linux-image-6.12"
-releases = { debian = "2026-11-20T08:12:33Z", debian-security = "2026-11-19T00:00:00Z" }
+releases = { "debian trixie" = "2026-11-20T08:12:33Z", "debian trixie-updates" = "2026-11-19T00:00:00Z", kubernetes = "2026-11-19T00:00:00Z" }
 packages = [
     { package = "libc6=2.41-12", repository = "debian", needed-by = "linux-image-6.12", relation = "Pre-Depends: libc6 (>= 2.34)" },
     { package = "linux-image-6.12=6.12.1-1", repository = "debian" },

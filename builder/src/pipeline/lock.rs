@@ -3,8 +3,8 @@
 use super::PipelineError;
 use crate::compose::deb::{Control, Deb};
 use crate::failure::Failure;
-use crate::fetch::{FetchedPackage, Options, RepositoryIndex, Session};
-use crate::lock::{self, Lock, LockedPackage, LockedProfile};
+use crate::fetch::{FetchedPackage, Options, ReleaseDates, RepositoryIndex, Session};
+use crate::lock::{self, Lock, LockedPackage, LockedProfile, release_key};
 use crate::profile::Profile;
 use crate::report::{Event, Reporter};
 use crate::resolve::packages::parse;
@@ -92,7 +92,7 @@ pub fn resolve(
     let indexes: Vec<RepositoryIndex> = profile
         .repositories
         .iter()
-        .map(|repository| session.index(repository, newest_locked(before, &repository.name)))
+        .map(|repository| session.index(repository, &newest_locked(before, &repository.name)))
         .collect::<Result<_, _>>()?;
     let repositories = parse_all(&indexes)?;
 
@@ -116,8 +116,10 @@ pub fn resolve(
     for name in &closure.unused_absent {
         report(Event::Note(format!("{name} is declared absent, and nothing asks for it")));
     }
-    let releases: BTreeMap<String, Timestamp> =
-        indexes.iter().filter_map(|index| Some((index.name.clone(), index.release_date?))).collect();
+    let releases: BTreeMap<String, Timestamp> = indexes
+        .iter()
+        .flat_map(|index| index.releases.iter().map(|(suite, date)| (release_key(&index.name, suite), *date)))
+        .collect();
     let date = releases.values().max().copied().unwrap_or(options.now);
     let root: Vec<LockedPackage> = closure.packages.values().map(|selected| selected.package.clone()).collect();
     let ledger = ledger(profile, &session.listed_packages(&root, date)?)?;
@@ -129,9 +131,20 @@ pub fn resolve(
     Ok(before.with_profile(&profile.name, locked, packages)?)
 }
 
-/// The newest Release of a repository that the lock was made from; an older one is a rollback.
-fn newest_locked(lock: &Lock, repository: &str) -> Option<Timestamp> {
-    lock.profiles.values().filter_map(|profile| profile.releases.get(repository)).max().copied()
+/// The newest Release of each suite of a repository that the lock was made from; an older one is a rollback. (Suite by suite: the
+/// newest of all would hide that another one fell behind.)
+fn newest_locked(lock: &Lock, repository: &str) -> ReleaseDates {
+    let mut newest = ReleaseDates::new();
+    for (key, date) in lock.profiles.values().flat_map(|profile| &profile.releases) {
+        let suite = match key.split_once(' ') {
+            Some((name, suite)) if name == repository => suite,
+            None if key == repository => "",
+            _ => continue,
+        };
+        let known = newest.entry(suite.to_owned()).or_insert(*date);
+        *known = (*known).max(*date);
+    }
+    newest
 }
 
 /// Reads every index, one thread each: Debian's is 55 MB of text.
@@ -174,4 +187,31 @@ pub(super) fn ledger(profile: &Profile, packages: &[FetchedPackage]) -> Result<L
         control.scripts.iter().filter_map(|(name, bytes)| Script::of_member(package, name, bytes))
     });
     Ok(scripts::ledger(scripts, &profile.scripts)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_suite_is_compared_with_its_newest() {
+        let profile = |name: &str, releases: &str| {
+            let request = "1".repeat(64);
+            format!(
+                "[profile.{name}]\ndate = \"2026-01-09T00:00:00Z\"\nrequest = \"{request}\"\nreleases = {{ {releases} }}\npackages = []\nboot = []\n"
+            )
+        };
+        let a = r#""debian trixie" = "2026-01-02T00:00:00Z", "debian trixie-updates" = "2026-01-09T00:00:00Z", flat = "2026-01-05T00:00:00Z""#;
+        let b = r#""debian trixie" = "2026-01-03T00:00:00Z", "debian-security trixie" = "2026-01-08T00:00:00Z""#;
+        let text = format!("version = 1\n{}{}", profile("a", a), profile("b", b));
+        let lock = lock::decode("x", text.as_bytes()).unwrap();
+        let newest = |repository| {
+            let dates = newest_locked(&lock, repository).into_iter();
+            dates.map(|(suite, date)| format!("{suite} {}", date.strftime("%d"))).collect::<Vec<_>>()
+        };
+        assert_eq!(newest("debian"), ["trixie 03", "trixie-updates 09"]);
+        assert_eq!(newest("debian-security"), ["trixie 08"]);
+        assert_eq!(newest("flat"), [" 05"]);
+        assert_eq!(newest("deb"), [""; 0]);
+    }
 }

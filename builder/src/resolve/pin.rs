@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// What to lock: the profile's entry, and the packages that it takes.
 ///
-/// `releases` are the dates of the repositories' Release files; the newest is the profile's date. Where no repository has one
+/// `releases` are the dates of the repositories' Releases, by [`crate::lock::release_key`]; the newest is the profile's date. Where no repository has one
 /// (directories of .deb files only), it is `otherwise`.
 pub fn pin(
     closure: Closure,
@@ -107,7 +107,7 @@ mod tests {
         let script = Sha256Digest::of(b"script");
         ledger.hashes.insert("b".to_owned(), [("postinst".to_owned(), script)].into());
         let dates = ["2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z"].map(|date| date.parse::<Timestamp>().unwrap());
-        let releases = [("debian".to_owned(), dates[1]), ("old".to_owned(), dates[0])].into();
+        let releases = [("debian trixie".to_owned(), dates[1]), ("old".to_owned(), dates[0])].into();
         let found = closure(&offered(INDEX), &request, &Held::new()).unwrap();
         let (profile, packages) = pin(found, &request, &ledger, releases, Timestamp::UNIX_EPOCH);
         assert_eq!((profile.date, profile.request), (dates[1], request.digest()));
