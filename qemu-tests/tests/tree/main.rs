@@ -4,6 +4,8 @@
 //! named here one by one (what is in them, other tests hold against the tools that they replace). Every path of a package is in the
 //! image, or one rule of the profile took it out.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+
 mod expected;
 mod node;
 mod packages;
