@@ -28,7 +28,7 @@ pub(crate) fn main() {
     // Each group packed by itself: what it would save, apart from what it shares with others.
     let mut groups: BTreeMap<String, Tree> = BTreeMap::new();
     for (path, entry) in tree.iter().filter(|(_, entry)| matches!(entry.kind, Kind::File(_))) {
-        groups.entry(group(path, entry)).or_insert_with(Tree::new).insert(path.clone(), entry.clone());
+        groups.entry(group(path, entry)).or_default().insert(path.clone(), entry.clone());
     }
     let whole = packed(&bench, &profile, &tree);
     let mut rows: Vec<(u64, u64, usize, String)> = groups
