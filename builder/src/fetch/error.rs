@@ -149,6 +149,16 @@ pub enum FetchError {
         /// How it differs.
         source: StoreError,
     },
+    /// No address of the repository is left to ask.
+    #[error("cannot get {package}: no address of repository {} answers ({})", .package.repository, .addresses.join("; "))]
+    Unreachable {
+        /// The package.
+        package: Box<Promised>,
+        /// The addresses, and why each is not asked any more.
+        addresses: Vec<String>,
+        /// All packages that are wanted from this repository and not in the store.
+        wanted: Vec<String>,
+    },
     /// A locked version that nobody has any more, or a listed one that nobody has.
     #[error("{} (looked at {})", gone(.package), .looked_at.join(", "))]
     Gone {
@@ -267,6 +277,15 @@ fn gone(package: &Promised) -> String {
 }
 
 impl FetchError {
+    /// True if it is the server's doing that a package did not come (and not the store's, or another download's).
+    pub(super) fn is_the_servers(&self) -> bool {
+        match self {
+            FetchError::Package { source, .. } => !matches!(source, HttpError::Cancelled | HttpError::Store(_)),
+            FetchError::PackageMismatch { .. } => true,
+            _ => false,
+        }
+    }
+
     /// True if the same may go better at another address of the repository.
     pub(super) fn is_elsewhere(&self) -> bool {
         match self {
@@ -288,7 +307,7 @@ impl Classified for FetchError {
             E::Signature { source, .. } | E::NoTrust { source, .. } => source.kind(),
             E::Refused { .. } | E::BadIndex { .. } => Kind::Trust,
             E::IndexMismatch { source, .. } | E::PackageMismatch { source, .. } | E::Store(source) => source.kind(),
-            E::NoIndex { .. } | E::Gone { .. } | E::NotInDirectory { .. } => Kind::Unavailable,
+            E::NoIndex { .. } | E::Unreachable { .. } | E::Gone { .. } | E::NotInDirectory { .. } => Kind::Unavailable,
             E::OfflinePackages { .. } | E::OfflineIndex { .. } => Kind::Unavailable,
             E::Directory { source, .. } => match io_kind(source) {
                 Kind::Host => Kind::Unavailable,
@@ -335,6 +354,7 @@ impl Classified for FetchError {
                 _ => Vec::new(),
             },
             E::NoTrust { .. } => vec!["Compare the fingerprint in the profile with the repository's own word.".into()],
+            E::Unreachable { package, wanted, .. } => ways_out(&package.repository, wanted),
             E::Gone { package, .. } => match package.by {
                 PromisedBy::Index => vec![mid_update(&package.repository)],
                 PromisedBy::Lock => vec![
@@ -389,12 +409,18 @@ fn offline_ways_out(repository: &str) -> Vec<String> {
 fn with_ways_out(source: &HttpError, repository: &str, wanted: &[String]) -> Vec<String> {
     let mut hints = source.hints();
     if source.is_unreachable() || matches!(source, HttpError::Status { .. }) {
-        if !wanted.is_empty() {
-            hints.push(format!("Wanted from {repository}: {}.", wanted.join(", ")));
-        }
-        hints.push(format!("`--mirror {repository}=URL` takes the same signed repository from another address."));
-        hints.push(format!("`--repository {repository}=DIR` takes its packages from a directory of .deb files."));
-        hints.push("`kmimage cache export DIR`, on a machine whose store has them, writes such a directory.".into());
+        hints.extend(ways_out(repository, wanted));
     }
+    hints
+}
+
+fn ways_out(repository: &str, wanted: &[String]) -> Vec<String> {
+    let mut hints = Vec::new();
+    if !wanted.is_empty() {
+        hints.push(format!("Wanted from {repository}: {}.", wanted.join(", ")));
+    }
+    hints.push(format!("`--mirror {repository}=URL` takes the same signed repository from another address."));
+    hints.push(format!("`--repository {repository}=DIR` takes its packages from a directory of .deb files."));
+    hints.push("`kmimage cache export DIR`, on a machine whose store has them, writes such a directory.".into());
     hints
 }

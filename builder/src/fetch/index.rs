@@ -88,14 +88,14 @@ impl Session<'_> {
         for base in others.iter().filter(|_| !self.options.offline) {
             match self.index_at(repository, layout, trust, base, locked) {
                 Err(error) if base.hint || error.is_elsewhere() => {
-                    let reason = crate::failure::Failure::from(error);
+                    let reason = crate::failure::Failure::from(error).to_string();
                     if base.hint {
                         (self.report)(Event::Note(format!(
                             "{}: the host's apt mirror {} does not serve: {reason}",
                             repository.name, base.url
                         )));
                     }
-                    self.mark_unreachable(&base.url);
+                    self.mark_unreachable(&base.url, reason);
                 }
                 other => return other,
             }
@@ -155,6 +155,7 @@ impl Session<'_> {
             }
             Trust::Pinned { fingerprint, key_uri } => (fingerprint, at_base(key_uri, repository, base)),
         };
+        // What cannot be read (any more) counts as absent.
         let kept = || -> Result<Option<Cert>, FetchError> {
             let bytes = self.store.cached("key", fingerprint)?;
             Ok(bytes.and_then(|bytes| openpgp::pinned(fingerprint, &key_uri, &bytes).ok()))
@@ -166,7 +167,11 @@ impl Session<'_> {
         match self.client.read(&key_uri, LARGEST_KEY) {
             Ok(bytes) => {
                 let key = openpgp::pinned(fingerprint, &key_uri, &bytes).map_err(no_trust)?;
-                self.store.put_cached("key", fingerprint, &bytes)?;
+                let key = match kept()? {
+                    Some(kept) => openpgp::merged(key, kept).map_err(no_trust)?,
+                    None => key,
+                };
+                self.store.put_cached("key", fingerprint, &openpgp::encoded(&key).map_err(no_trust)?)?;
                 Ok(vec![key])
             }
             Err(source) => match kept()? {

@@ -12,6 +12,7 @@ use sequoia_openpgp::parse::stream::{
 };
 use sequoia_openpgp::parse::{PacketParser, PacketParserResult, Parse};
 use sequoia_openpgp::policy::StandardPolicy;
+use sequoia_openpgp::serialize::SerializeInto;
 use sequoia_openpgp::types::RevocationStatus;
 use sequoia_openpgp::{Cert, KeyHandle, Packet};
 use std::io::Read;
@@ -117,6 +118,19 @@ pub fn pinned(fingerprint: &str, uri: &str, served: &[u8]) -> Result<Cert, OpenP
     certificates.into_iter().find(wanted).ok_or(other)
 }
 
+/// A certificate as it is served now, and all that an earlier state of it said beyond that: who takes a revocation away from what is
+/// served does not make the key good again.
+pub fn merged(served: Cert, earlier: Cert) -> Result<Cert, OpenPgpError> {
+    let name = served.fingerprint().to_hex();
+    served.merge_public(earlier).map_err(|error| OpenPgpError::Refused { key: name, reason: error.to_string() })
+}
+
+/// A certificate's public part in binary form.
+pub fn encoded(certificate: &Cert) -> Result<Vec<u8>, OpenPgpError> {
+    let refused = |reason| OpenPgpError::Refused { key: certificate.fingerprint().to_hex(), reason };
+    certificate.to_vec().map_err(|error| refused(error.to_string()))
+}
+
 /// Verifies a cleartext-signed text against `trusted` at the time `now`. A signature made after `now` is no fault: clocks go wrong, and
 /// a signature from the future gives nobody anything.
 pub fn verify(signed: &[u8], trusted: &[Cert], now: Timestamp) -> Result<Vec<u8>, OpenPgpError> {
@@ -195,6 +209,10 @@ impl Helper<'_> {
             VerificationError::BadSignature { ka, .. } => OpenPgpError::BadSignature { key: ka.key().fingerprint().to_hex() },
             VerificationError::BadKey { ka, error, .. } => {
                 let key = ka.key().fingerprint().to_hex();
+                let statuses = [ka.cert().revocation_status(self.policy, self.time), ka.revocation_status()];
+                if statuses.iter().any(|status| matches!(status, RevocationStatus::Revoked(_))) {
+                    return OpenPgpError::Revoked { key };
+                }
                 match ka.key_expiration_time().filter(|end| *end <= self.time) {
                     Some(end) => OpenPgpError::Expired { key, date: timestamp(end) },
                     None => refused(key, error.to_string()),

@@ -11,7 +11,7 @@ use crate::report::Event;
 use crate::store::parallel::{self, Stop};
 use crate::store::{ExportReport, Store, StoreError};
 use fs_err as fs;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
@@ -40,7 +40,19 @@ struct Batch {
     done: AtomicU64,
 }
 
+/// What the snapshot archive said.
+enum Archive {
+    Has(File),
+    HasNot,
+    Failed(HttpError),
+}
+
 impl Batch {
+    /// Names and versions of what is missing from a repository.
+    fn wanted_from(&self, repository: &str) -> Vec<String> {
+        self.missing.iter().filter(|package| package.repository == repository).map(full_name).collect()
+    }
+
     fn promised(&self, package: &LockedPackage) -> Box<Promised> {
         Box::new(Promised {
             name: package.name.clone(),
@@ -103,41 +115,90 @@ impl Session<'_> {
             Whereabouts::Directory(path) => return self.in_directory(package, &path, batch),
             Whereabouts::Bases(bases) => bases,
         };
-        let archive = repository.snapshot.as_ref().map(|template| {
-            // Never before the Release that listed the package: the archive shows the state of a time.
-            template.replace("{date}", &batch.date.strftime("%Y%m%dT%H%M%SZ").to_string())
-        });
         let mut looked_at = Vec::new();
+        let mut skipped = Vec::new();
         let mut failed = None;
-        let addresses = bases.iter().map(|base| (base.url.as_str(), base.hint)).chain(archive.as_deref().map(|url| (url, false)));
-        for (base, hint) in addresses {
-            if self.is_unreachable(base) && (hint || bases.len() > 1) {
+        // Whether one of the repository's own addresses said that it does not have it. (The host's apt mirror may just lag.)
+        let mut not_there = false;
+        for base in &bases {
+            if let Some(why) = self.unreachable(&base.url).filter(|_| bases.len() > 1) {
+                skipped.push(format!("{}: {why}", base.url));
                 continue;
             }
-            let Some(url) = address::join(base, &package.path) else { continue };
+            let Some(url) = address::join(&base.url, &package.path) else {
+                skipped.push(format!("{}: `{}` is no path there", base.url, package.path));
+                continue;
+            };
             match self.download_package(package, &url, batch, stop) {
                 Ok(file) => return Ok(file),
-                Err(FetchError::Package { source: HttpError::Missing { .. }, .. }) => looked_at.push(url),
+                Err(FetchError::Package { source: HttpError::Missing { .. }, .. }) => {
+                    not_there |= !base.hint;
+                    looked_at.push(url);
+                }
+                // Nobody asked for this address: whatever it serves, it fails no build.
+                Err(error) if base.hint && error.is_the_servers() => {
+                    let reason = crate::failure::Failure::from(error).to_string();
+                    skipped.push(format!("{}: {reason}", base.url));
+                    if self.mark_unreachable(&base.url, reason.clone()) {
+                        (self.report)(Event::Note(format!(
+                            "{}: the host's apt mirror {} does not serve: {reason}",
+                            repository.name, base.url
+                        )));
+                    }
+                }
                 Err(FetchError::Package { source, package, url, wanted }) if source.is_elsewhere() => {
                     if source.is_unreachable() {
-                        self.mark_unreachable(base);
+                        self.mark_unreachable(&base.url, source.to_string());
                     }
-                    if hint {
-                        (self.report)(Event::Note(format!("{url} cannot be had ({source}), trying elsewhere")));
-                    }
-                    // The repository's own failure says more than that of the archive behind it.
                     failed.get_or_insert(FetchError::Package { source, package, url, wanted });
                 }
                 Err(error) => return Err(error),
             }
         }
-        let archive_failed = match failed {
-            // The repository itself could not be asked.
-            Some(error) if looked_at.is_empty() => return Err(error),
-            Some(FetchError::Package { source, .. }) => Some(source),
-            _ => None,
+        let archive_failed = match self.in_archive(repository, package, batch, stop, &mut looked_at)? {
+            Archive::Has(file) => return Ok(file),
+            Archive::HasNot => None,
+            Archive::Failed(source) => Some(source),
         };
-        Err(FetchError::Gone { package: batch.promised(package), looked_at, source: archive_failed })
+        // The repository's own failure says more than that of the archive behind it.
+        match failed {
+            Some(error) if !not_there => Err(error),
+            None if !not_there => Err(FetchError::Unreachable {
+                package: batch.promised(package),
+                addresses: skipped,
+                wanted: batch.wanted_from(&package.repository),
+            }),
+            Some(FetchError::Package { source, .. }) => {
+                Err(FetchError::Gone { package: batch.promised(package), looked_at, source: Some(source) })
+            }
+            _ => Err(FetchError::Gone { package: batch.promised(package), looked_at, source: archive_failed }),
+        }
+    }
+
+    /// Asks the snapshot archive, if the repository has one.
+    fn in_archive(
+        &self,
+        repository: &Repository,
+        package: &LockedPackage,
+        batch: &Batch,
+        stop: &Stop,
+        looked_at: &mut Vec<String>,
+    ) -> Result<Archive, FetchError> {
+        let Some(template) = &repository.snapshot else { return Ok(Archive::HasNot) };
+        // Never before the Release that listed the package: the archive shows the state of a time. What it shows at that very time may
+        // be the state before, as it takes a Release in only some hours after it was made; a day later it has it.
+        for delay in [SignedDuration::ZERO, SignedDuration::from_hours(24)] {
+            let Ok(date) = batch.date.checked_add(delay) else { continue };
+            let base = template.replace("{date}", &date.strftime("%Y%m%dT%H%M%SZ").to_string());
+            let Some(url) = address::join(&base, &package.path) else { continue };
+            match self.download_package(package, &url, batch, stop) {
+                Ok(file) => return Ok(Archive::Has(file)),
+                Err(FetchError::Package { source: HttpError::Missing { .. }, .. }) => looked_at.push(url),
+                Err(FetchError::Package { source, .. }) if source.is_elsewhere() => return Ok(Archive::Failed(source)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Archive::HasNot)
     }
 
     fn download_package(&self, package: &LockedPackage, url: &str, batch: &Batch, stop: &Stop) -> Result<File, FetchError> {
@@ -156,7 +217,7 @@ impl Session<'_> {
             BlobError::Http(source) => FetchError::Package {
                 package: batch.promised(package),
                 url: url.to_string(),
-                wanted: batch.missing.iter().filter(|other| other.repository == package.repository).map(full_name).collect(),
+                wanted: batch.wanted_from(&package.repository),
                 source,
             },
             BlobError::Store(source @ StoreError::Mismatch { .. }) => {

@@ -7,7 +7,7 @@ use crate::hash::Sha256Digest;
 use crate::profile::Repository;
 use crate::report::{Event, Reporter, Unit};
 use crate::store::{Download, Store, StoreError};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
@@ -18,8 +18,8 @@ pub struct Session<'a> {
     pub(super) store: &'a Store,
     pub(super) report: Reporter<'a>,
     pub(super) client: Client,
-    /// Base addresses that could not be reached; they are not tried again in this run.
-    unreachable: Mutex<BTreeSet<String>>,
+    /// Base addresses that could not be reached, and why; they are not tried again in this run.
+    unreachable: Mutex<BTreeMap<String, String>>,
 }
 
 /// Why a blob did not come.
@@ -56,12 +56,14 @@ impl<'a> Session<'a> {
         Ok(Self { options, repositories: repositories.to_vec(), store, report, client, unreachable: Mutex::default() })
     }
 
-    pub(super) fn is_unreachable(&self, base: &str) -> bool {
-        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).contains(base)
+    /// Why a base address is not tried again, if it is not.
+    pub(super) fn unreachable(&self, base: &str) -> Option<String> {
+        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).get(base).cloned()
     }
 
-    pub(super) fn mark_unreachable(&self, base: &str) {
-        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).insert(base.to_string());
+    /// True if nobody had marked it before.
+    pub(super) fn mark_unreachable(&self, base: &str, why: String) -> bool {
+        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).insert(base.to_string(), why).is_none()
     }
 
     pub(super) fn progress(&self, label: &str, done: u64, total: u64) {

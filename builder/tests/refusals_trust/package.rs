@@ -92,7 +92,7 @@ fn a_locked_version_that_is_gone() {
     bench.write_profile(&format!("snapshot = \"{}/snapshot/{{date}}\"", bench.server.url()));
     let message = format!(
         "error: mini-program 1.0 is gone from repository mini (looked at {URL}{PROGRAM_PATH}, \
-         {URL}/snapshot/20260101T000000Z{PROGRAM_PATH})
+         {URL}/snapshot/20260101T000000Z{PROGRAM_PATH}, {URL}/snapshot/20260102T000000Z{PROGRAM_PATH})
   {ways_out}"
     );
     bench.refuses(&[], 5, &message);

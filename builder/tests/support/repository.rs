@@ -3,6 +3,7 @@
 use super::deb::{Compression, Deb};
 use jiff::Timestamp;
 use sequoia_openpgp::cert::prelude::*;
+use sequoia_openpgp::packet::Signature;
 use sequoia_openpgp::policy::StandardPolicy;
 use sequoia_openpgp::serialize::SerializeInto;
 use sequoia_openpgp::serialize::stream::{Message, Signer};
@@ -17,6 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[derive(Debug, Clone)]
 pub struct Key {
     certificate: Cert,
+    revocation: Signature,
 }
 
 impl Key {
@@ -27,7 +29,7 @@ impl Key {
 
     /// A key that expires so long after 2020-01-01.
     pub fn valid_for(owner: &str, validity: Option<Duration>) -> Self {
-        let (certificate, _) = CertBuilder::new()
+        let (certificate, revocation) = CertBuilder::new()
             .add_userid(owner)
             .set_cipher_suite(CipherSuite::Cv25519)
             .set_primary_key_flags(KeyFlags::empty().set_certification().set_signing())
@@ -35,12 +37,18 @@ impl Key {
             .set_validity_period(validity)
             .generate()
             .unwrap();
-        Self { certificate }
+        Self { certificate, revocation }
     }
 
     /// The public certificate, armored, as a keyring holds it.
     pub fn public(&self) -> Vec<u8> {
         self.certificate.clone().strip_secret_key_material().armored().to_vec().unwrap()
+    }
+
+    /// The public certificate with its owner's revocation.
+    pub fn public_revoked(&self) -> Vec<u8> {
+        let (revoked, _) = self.certificate.clone().insert_packets([self.revocation.clone()]).unwrap();
+        revoked.strip_secret_key_material().armored().to_vec().unwrap()
     }
 
     /// The full fingerprint, upper-case hexadecimal.
