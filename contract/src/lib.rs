@@ -7,6 +7,7 @@ pub mod cmdline;
 pub mod disk_layout;
 pub mod gpt;
 pub mod manifest;
+pub mod modules;
 pub mod paths;
 pub mod release;
 pub mod state_line;

@@ -23,9 +23,12 @@ pub const OS_RELEASE: &str = "/usr/lib/os-release";
 /// `etc`, `usr` and the links of a merged `/usr` are the packages' and the builder's own.
 pub const MOUNT_POINTS: [&str; 6] = ["/dev", "/proc", "/run", "/sys", "/tmp", "/var"];
 
+/// The folder with one folder of kernel modules for each release; see [`modules`].
+pub const MODULES: &str = "/usr/lib/modules";
+
 /// The kernel modules of a release, in the root and (as far as they are there) in the initramfs.
 pub fn modules(kernel_release: &str) -> String {
-    format!("/usr/lib/modules/{kernel_release}")
+    format!("{MODULES}/{kernel_release}")
 }
 
 /// The device-mapper name of the verified root: `/dev/mapper/kmimage-root`.

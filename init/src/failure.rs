@@ -29,8 +29,9 @@ pub fn restart_on_panic() {
 
 fn end(line: &StateLine) -> ! {
     let cmdline = cmdline::read().unwrap_or_default();
-    Consoles::new(&cmdline.consoles()).say(line);
-    power::sync();
+    let mut consoles = Consoles::new(&cmdline.consoles());
+    consoles.say(line);
+    // No sync: nothing that is mounted so far is written to, and a disk that fails could hold it for ever.
     std::thread::sleep(pause(&cmdline));
     let _ = power::restart();
     // The kernel refused, or this is not the process that may: ending process 1 is a kernel panic, and `panic=` restarts.

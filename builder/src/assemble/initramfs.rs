@@ -8,11 +8,9 @@ use crate::compose::content::Content;
 use crate::compose::tree::TreePath;
 use crate::failure::{Classified, Kind};
 use cpio::newc::{Builder, ModeFileType, trailer};
+use kmimage_contract::paths::{INITRAMFS_INIT, INITRAMFS_MODULES};
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
-
-/// Where init finds the modules to load: absolute paths, one a line, dependencies first.
-pub const MODULES_LIST: &str = "modules.list";
 
 /// Directories that init mounts on, and the one of the console node.
 const DIRECTORIES: [&str; 6] = ["dev", "proc", "run", "sys", "sysroot", "tmp"];
@@ -93,7 +91,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Vec<u8>, InitramfsError> {
         archive.add(name, ModeFileType::Directory, 0o755, None, io::empty(), 0)?;
     }
     archive.add("dev/console", ModeFileType::Char, 0o600, Some((5, 1)), io::empty(), 0)?;
-    archive.add_content("init", 0o755, inputs.init)?;
+    archive.add_content(INITRAMFS_INIT.trim_start_matches('/'), 0o755, inputs.init)?;
     let mut list = String::new();
     let mut seen = BTreeSet::new();
     for module in inputs.modules {
@@ -105,7 +103,14 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Vec<u8>, InitramfsError> {
             }
         }
     }
-    archive.add(MODULES_LIST, ModeFileType::Regular, 0o644, None, list.as_bytes(), list.len() as u64)?;
+    archive.add(
+        INITRAMFS_MODULES.trim_start_matches('/'),
+        ModeFileType::Regular,
+        0o644,
+        None,
+        list.as_bytes(),
+        list.len() as u64,
+    )?;
     let encoder = trailer(archive.out).map_err(InitramfsError::Compress)?;
     encoder.finish().map_err(InitramfsError::Compress)
 }

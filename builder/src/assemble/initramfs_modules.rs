@@ -9,6 +9,8 @@ use crate::compose::tree::{BadPath, Kind as EntryKind, Tree, TreePath};
 use crate::failure::{Classified, Kind, io_kind};
 use crate::profile::InitramfsModules;
 use crate::toml_document::nearest;
+use kmimage_contract::modules::{name as module_name, parse_dep};
+use kmimage_contract::paths;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -86,9 +88,9 @@ impl Classified for ModulesError {
 /// The wanted modules and all that they depend on, each once, a module after those it needs; and last the tables by which init loads
 /// drivers only for devices that are there: `modules.dep` and `modules.alias`, as far as they are about these modules.
 pub fn in_load_order(tree: &Tree, release: &str, wanted: &InitramfsModules) -> Result<Vec<Module>, ModulesError> {
-    let directory = format!("/usr/lib/modules/{release}");
+    let directory = paths::modules(release);
     let dependencies_text = read(tree, &format!("{directory}/modules.dep"))?;
-    let dependencies = parse_dependencies(&dependencies_text);
+    let dependencies = parse_dep(&dependencies_text).collect();
     let order = order(&dependencies, release, wanted, &|| {
         let builtin = read(tree, &format!("{directory}/modules.builtin"))?;
         Ok(builtin.lines().map(|line| module_name(line.trim())).collect())
@@ -118,7 +120,7 @@ pub fn in_load_order(tree: &Tree, release: &str, wanted: &InitramfsModules) -> R
 
 /// The lines of a `modules.dep` about these modules.
 fn dependencies_of(text: &str, modules: &BTreeSet<&str>) -> String {
-    let about = |line: &&str| line.split_once(':').is_some_and(|(path, _)| modules.contains(path.trim()));
+    let about = |line: &&str| parse_dep(line).any(|(path, _)| modules.contains(path));
     text.lines().filter(about).map(|line| format!("{line}\n")).collect()
 }
 
@@ -127,7 +129,7 @@ fn aliases_of(text: &str, modules: &BTreeSet<&str>) -> String {
     let names: BTreeSet<String> = modules.iter().map(|path| module_name(path)).collect();
     let about = |line: &&str| {
         let alias = line.strip_prefix("alias ").and_then(|alias| alias.rsplit_once(' '));
-        alias.is_some_and(|(_, module)| names.contains(&module.replace('-', "_")))
+        alias.is_some_and(|(_, module)| names.contains(&module_name(module)))
     };
     text.lines().filter(about).map(|line| format!("{line}\n")).collect()
 }
@@ -144,18 +146,6 @@ fn read(tree: &Tree, path: &str) -> Result<String, ModulesError> {
         Some(_) => Err(error(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file of at most 64 MiB"))),
         None => Err(error(io::ErrorKind::NotFound.into())),
     }
-}
-
-/// `kernel/net/a-b.ko.xz` -> `a_b`.
-fn module_name(path: &str) -> String {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name.split(".ko").next().unwrap_or(name).replace('-', "_")
-}
-
-/// `modules.dep`: `path: path path ...`, relative to the modules' directory.
-fn parse_dependencies(text: &str) -> BTreeMap<&str, Vec<&str>> {
-    let lines = text.lines().filter_map(|line| line.split_once(':'));
-    lines.map(|(path, needs)| (path.trim(), needs.split_whitespace().collect())).collect()
 }
 
 fn order<'a>(
@@ -230,7 +220,7 @@ kernel/fs/broken.ko.xz: kernel/fs/gone.ko.xz
         put("modules.dep", DEP);
         put("modules.alias", "# Aliases\nalias dm-verity dm_verity\nalias fs-broken broken\nalias pci:v0* dm-mod\n");
         put("modules.builtin", "kernel/block/virtio-x.ko\n");
-        for path in parse_dependencies(DEP).keys() {
+        for (path, _) in parse_dep(DEP) {
             put(path, path);
         }
         tree

@@ -3,6 +3,7 @@
 use super::glob::PathGlob;
 use super::library::OverlayPlace;
 use crate::hash::Sha256Digest;
+use kmimage_contract::modules;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -240,9 +241,7 @@ pub struct InitramfsModules {
 impl InitramfsModules {
     /// True if the module at `path`, relative to `/usr/lib/modules/RELEASE`, is asked for by name or directory.
     pub fn wants(&self, path: &str) -> bool {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        let name = name.split(".ko").next().unwrap_or(name).replace('-', "_");
-        self.modules.contains(&name) || self.directories.iter().any(|directory| is_below(path, directory))
+        self.modules.contains(&modules::name(path)) || self.directories.iter().any(|directory| is_below(path, directory))
     }
 }
 

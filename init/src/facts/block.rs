@@ -45,9 +45,13 @@ pub fn read() -> Result<Vec<BlockDevice>, FactError> {
     Ok(devices)
 }
 
-/// The device of a number, if it is there.
-pub fn read_one(number: DeviceNumber) -> Result<Option<BlockDevice>, FactError> {
-    Ok(read()?.into_iter().find(|device| device.number == number))
+/// The device of a number, if it is there. No disk but its own is looked at.
+pub fn read_one(number: DeviceNumber) -> Option<BlockDevice> {
+    let (mut device, place) = read_device(&Path::new(NUMBERS).join(number.to_string()))?;
+    if let Some(table) = device.disk.as_deref().and_then(read_table) {
+        name_partition(&mut device, place.as_ref(), &table);
+    }
+    Some(device)
 }
 
 /// Where a partition is on its disk.
@@ -58,22 +62,29 @@ struct Place {
     start: u64,
 }
 
+/// Links to all block devices by name.
 const CLASS: &str = "/sys/class/block";
+/// Links to all block devices by number.
+const NUMBERS: &str = "/sys/dev/block";
 
 fn read_sysfs() -> Result<Vec<(BlockDevice, Option<Place>)>, FactError> {
     let class = Path::new(CLASS);
     let fail = |source| FactError::Read { path: class.to_owned(), source };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(class).map_err(fail)? {
-        let path = entry.map_err(fail)?.path();
-        let Ok(target) = std::fs::read_link(&path) else { continue };
-        let (Ok(uevent), Ok(size)) = (read_text(&path.join("uevent")), read_text(&path.join("size"))) else { continue };
-        found.extend(parse(&target, &uevent, &size, &read_text(&path.join("start")).unwrap_or_default()));
+        found.extend(read_device(&entry.map_err(fail)?.path()));
     }
     Ok(found)
 }
 
-/// Takes together what sysfs says of one device: where its link in /sys/class/block leads, its `uevent`, `size` and `start`.
+/// Reads what sysfs says of the device that a link is to. `None`: it is not there, or has gone meanwhile.
+fn read_device(link: &Path) -> Option<(BlockDevice, Option<Place>)> {
+    let target = std::fs::read_link(link).ok()?;
+    let text = |name: &str| read_text(&link.join(name)).ok();
+    parse(&target, &text("uevent")?, &text("size")?, &text("start").unwrap_or_default())
+}
+
+/// Takes together what sysfs says of one device: where its link leads, its `uevent`, `size` and `start`.
 fn parse(target: &Path, uevent: &str, size: &str, start: &str) -> Option<(BlockDevice, Option<Place>)> {
     let value = |key: &str| uevent.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let parent = || target.parent()?.file_name()?.to_str().map(str::to_owned);
@@ -158,5 +169,15 @@ mod tests {
         assert_eq!((disk.disk, place), (None, None));
         assert_eq!(parse(target, "MAJOR=7\n", "0", ""), None);
         assert_eq!(parse(target, "MAJOR=7\nMINOR=0\nDEVNAME=loop0\n", "many", ""), None);
+    }
+
+    #[test]
+    fn a_number_finds_what_the_list_has() {
+        // Whatever the machine has; a number that no device has finds none.
+        for device in read().unwrap_or_default() {
+            let found = read_one(device.number);
+            assert_eq!(found.map(|found| (found.name, found.disk)), Some((device.name, device.disk)));
+        }
+        assert_eq!(read_one(DeviceNumber { major: 4095, minor: 1_048_575 }), None);
     }
 }

@@ -1,19 +1,19 @@
 //! Which kernel modules there are and what each needs, by `modules.dep`; and the initramfs' own list.
 
+use kmimage_contract::modules::{name, parse_dep};
 use std::collections::BTreeMap;
 
 /// What each module needs, by name.
 #[derive(Debug, Default)]
 pub struct Dependencies<'a> {
     /// A module's own path and the paths of what it needs, as `modules.dep` has them.
-    modules: BTreeMap<String, (&'a str, &'a str)>,
+    modules: BTreeMap<String, (&'a str, Vec<&'a str>)>,
 }
 
 impl<'a> Dependencies<'a> {
     /// Reads a `modules.dep`.
     pub fn parse(modules_dep: &'a str) -> Self {
-        let lines = modules_dep.lines().filter_map(|line| line.split_once(':'));
-        Self { modules: lines.map(|(path, needs)| (name(path), (path, needs))).collect() }
+        Self { modules: parse_dep(modules_dep).map(|(path, needs)| (name(path), (path, needs))).collect() }
     }
 
     /// The modules to load for one, in order, itself last, as paths relative to the modules' folder. `None`: there is no such module
@@ -21,19 +21,13 @@ impl<'a> Dependencies<'a> {
     pub fn load_order(&self, wanted: &str) -> Option<Vec<&'a str>> {
         let (path, needs) = self.modules.get(&name(wanted))?;
         // depmod lists what is needed last first.
-        Some(needs.split_ascii_whitespace().rev().chain(std::iter::once(*path)).collect())
+        Some(needs.iter().rev().chain(std::iter::once(path)).copied().collect())
     }
 }
 
 /// The paths in the initramfs' list of modules, in the order to load them.
 pub fn parse_list(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
-}
-
-/// A module's name, from its path or as it is given: `-` and `_` are the same.
-pub fn name(path: &str) -> String {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    file.split_once(".ko").map_or(file, |(name, _)| name).replace('-', "_")
 }
 
 #[cfg(test)]

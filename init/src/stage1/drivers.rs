@@ -3,9 +3,9 @@
 //! The list says what there is; `modules.dep` and `modules.alias` beside the modules say what each needs and drives. Without these
 //! two everything is loaded, in the list's order: slower, and as good.
 
-use crate::facts::modules::{self, Dependencies};
+use crate::facts::modules::{Dependencies, parse_list};
 use crate::facts::{self, aliases};
-use kmimage_contract::paths;
+use kmimage_contract::{modules, paths};
 use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::module;
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +95,7 @@ impl Catalogue {
             (patterns, dependencies) = Default::default();
         }
         let mut entries = Vec::new();
-        for path in modules::parse_list(list) {
+        for path in parse_list(list) {
             let needs = dependencies.load_order(path).map(|order| order.iter().map(|path| format!("{folder}/{path}")).collect());
             let patterns = patterns.remove(&modules::name(path)).unwrap_or_default();
             entries.push(Entry { load: needs.unwrap_or_else(|| vec![path.to_owned()]), patterns, needed: false });
@@ -149,7 +149,7 @@ mod tests {
     fn without_the_tables_everything_is_loaded_in_order() {
         for (dep, alias) in [("", ""), (DEP, ""), ("", ALIAS)] {
             let catalogue = Catalogue::new("/m", LIST, dep, alias);
-            assert_eq!(catalogue.at_once(), modules::parse_list(LIST).collect::<Vec<_>>());
+            assert_eq!(catalogue.at_once(), parse_list(LIST).collect::<Vec<_>>());
         }
     }
 }

@@ -87,7 +87,7 @@ pub(super) fn wait(
     wanted: &Wanted,
     drivers: &mut Drivers,
     events: &UeventSocket,
-    consoles: &Consoles,
+    consoles: &mut Consoles,
 ) -> Result<Root, Stage1Error> {
     let begin = Instant::now();
     let mut said = String::new();

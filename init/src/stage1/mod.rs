@@ -20,8 +20,8 @@ use kmimage_contract::verity::SuperblockError;
 use kmimage_sys::device_mapper::DeviceMapperError;
 use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::mount::{self, Restrictions};
+use kmimage_sys::process;
 use kmimage_sys::uevent::UeventSocket;
-use kmimage_sys::{power, process};
 use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -124,12 +124,12 @@ fn boot() -> Result<Infallible, Stage1Error> {
     mount_kernel_file_systems()?;
     let cmdline = facts::cmdline::read()?;
     let parameters = cmdline.boot_parameters()?;
-    let consoles = Consoles::new(&cmdline.consoles());
+    let mut consoles = Consoles::new(&cmdline.consoles());
     let events = UeventSocket::open().map_err(Stage1Error::Devices)?;
     let mut drivers = Drivers::open()?;
     mount_efivarfs();
     let wanted = Wanted { root_hash: parameters.root_hash, esp: parameters.esp.or_else(efi::loader_partition) };
-    let root = find::wait(&wanted, &mut drivers, &events, &consoles)?;
+    let root = find::wait(&wanted, &mut drivers, &events, &mut consoles)?;
     let device = verity::open(&root, &wanted.root_hash)?;
     let new_root = Path::new(NEW_ROOT);
     mount_on(&device, new_root, "squashfs", Restrictions { read_only: true, no_dev: true, ..Restrictions::default() })?;
@@ -168,6 +168,5 @@ fn waiting(missing: &str) -> StateLine {
 
 /// Called by the switch when nothing is left to do but to go on.
 fn become_init() -> io::Error {
-    power::sync();
     process::become_program(Path::new(paths::SBIN_INIT), &[("PATH", "/usr/sbin:/usr/bin")])
 }

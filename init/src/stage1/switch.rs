@@ -1,4 +1,4 @@
-//! Leaving the initramfs: take the kernel's file systems along, give the memory back, make the root `/`, start its init.
+//! Leaving the initramfs: give its memory back, take the kernel's file systems along, make the root `/`, start its init.
 
 use super::{Stage1Error, become_init};
 use kmimage_contract::paths;
@@ -17,14 +17,22 @@ pub(super) fn enter(new_root: &Path) -> Result<Infallible, Stage1Error> {
         let path = path.to_owned();
         move |source: io::Error| Stage1Error::Switch { step, path, source }
     };
-    for name in TAKEN_ALONG {
-        let (from, to) = (Path::new("/").join(name), new_root.join(name));
-        mount::move_mount(&from, &to).map_err(fail("moving a mount to", &to))?;
-    }
     let root = Path::new("/");
     let device = std::fs::symlink_metadata(root).map_err(fail("reading", root))?.dev();
+    // Before the moves: until then a failure finds the command line and the consoles.
     empty(root, device).map_err(fail("emptying", root))?;
-    mount::switch_root(new_root).map_err(fail("switching to", new_root))?;
+    let take_along = TAKEN_ALONG.iter().try_for_each(|name| {
+        let to = new_root.join(name);
+        mount::move_mount(&root.join(name), &to).map_err(fail("moving a mount to", &to))
+    });
+    let switched = take_along.and_then(|()| mount::switch_root(new_root).map_err(fail("switching to", new_root)));
+    if switched.is_err() {
+        // To say so on the consoles takes /dev and /proc where they were.
+        for name in TAKEN_ALONG {
+            let _ = mount::move_mount(&new_root.join(name), &root.join(name));
+        }
+    }
+    switched?;
     let error = become_init();
     Err(fail("starting", &PathBuf::from(paths::SBIN_INIT))(error))
 }

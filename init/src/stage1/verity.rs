@@ -20,7 +20,7 @@ pub(super) fn open(root: &Root, root_hash: &RootHash) -> Result<String, Stage1Er
     // The UUID's form is cryptsetup's, so that its tools know the device for what it is.
     let uuid = format!("CRYPT-VERITY-{}-{ROOT_MAPPING}", params.uuid.simple());
     let device = DeviceMapper::open()?.create_read_only(ROOT_MAPPING, &uuid, tree / 512, "verity", &line)?;
-    let node = block::read_one(device)?.ok_or_else(|| Stage1Error::NoNode(device.to_string()))?;
+    let node = block::read_one(device).ok_or_else(|| Stage1Error::NoNode(device.to_string()))?;
     // For people and tools that look for it by name; nothing here depends on it.
     let _ = std::os::unix::fs::symlink(format!("../{}", node.name), Path::new("/dev/mapper").join(ROOT_MAPPING));
     Ok(format!("/dev/{}", node.name))

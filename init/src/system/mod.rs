@@ -85,9 +85,9 @@ fn serve() -> Result<std::convert::Infallible, SystemError> {
     // Without the kernel's consent Ctrl-Alt-Del restarts at once, as ever.
     let _ = power::own_ctrl_alt_del();
     let cmdline = facts::cmdline::read()?;
-    let consoles = Consoles::new(&cmdline.consoles());
+    let mut consoles = Consoles::new(&cmdline.consoles());
     let parameters = cmdline.boot_parameters()?;
-    name_ignored(&parameters, &consoles);
+    name_ignored(&parameters, &mut consoles);
     load_modules();
     let mut keys = PowerKeys::default();
     keys.look();
@@ -102,14 +102,16 @@ fn serve() -> Result<std::convert::Infallible, SystemError> {
                 Signal::Interrupt => end = Some((End::Restart, "ctrl-alt-del")),
             }
         }
-        if device_came(&events).map_err(SystemError::Events)? {
-            keys.look();
-        }
+        let came = device_came(&events).map_err(SystemError::Events)?;
         if keys.pressed() {
             end = Some((End::PowerOff, "power-button"));
         }
+        // Only now: `pressed` lets go of a button that has gone, and one that came back under its name is a new one.
+        if came {
+            keys.look();
+        }
         if let Some((end, reason)) = end {
-            shut_down(end, reason, &consoles);
+            shut_down(end, reason, &mut consoles);
         }
     }
 }
@@ -122,7 +124,7 @@ fn ready(root_hash: &RootHash) -> Result<Ready, SystemError> {
 }
 
 /// Nothing on the command line is passed over in silence if it is kmimage's.
-fn name_ignored(parameters: &BootParameters, consoles: &Consoles) {
+fn name_ignored(parameters: &BootParameters, consoles: &mut Consoles) {
     let config = parameters.config.iter().map(|_| ("kmimage.config", "this release reads no machine config"));
     let unknown = parameters.unknown.iter().map(|key| (key.as_str(), "unknown parameter"));
     for (key, reason) in config.chain(unknown) {

@@ -14,7 +14,7 @@ pub(super) fn slot_of_verified_root(root_hash: &RootHash) -> Result<Slot, System
     let device = std::fs::metadata(root).map_err(|source| SystemError::Root(root.to_owned(), source))?.dev();
     let (mapper, device) = (DeviceMapper::open()?, DeviceNumber::from_stat(device));
     let data = data_device(&mapper.table(device)?, &mapper.status(device)?, root_hash).map_err(SystemError::NotVerified)?;
-    let label = block::read_one(data)?.map(|device| device.label).unwrap_or_default();
+    let label = block::read_one(data).map(|device| device.label).unwrap_or_default();
     Slot::of_root_label(&label).ok_or(SystemError::NoSlot(label))
 }
 
@@ -30,7 +30,8 @@ fn data_device(table: &[Target], status: &[Target], root_hash: &RootHash) -> Res
     if found != *root_hash {
         return Err(format!("it has the root hash {found}"));
     }
-    if status.text.trim() != "V" {
+    // The first word; newer kernels say more behind it.
+    if status.text.split_ascii_whitespace().next() != Some("V") {
         return Err(format!("its status is `{}`", status.text.trim()));
     }
     let number = table.text.split_ascii_whitespace().nth(1).and_then(|data| data.split_once(':'));
@@ -54,8 +55,10 @@ mod tests {
 
     #[test]
     fn a_verified_root_names_its_data() {
-        let device = data_device(&[table()], &[target("verity", "V")], &HASH);
-        assert_eq!(device, Ok(DeviceNumber { major: 254, minor: 3 }));
+        for status in ["V", "V 0 -"] {
+            let device = data_device(&[table()], &[target("verity", status)], &HASH);
+            assert_eq!(device, Ok(DeviceNumber { major: 254, minor: 3 }), "{status}");
+        }
     }
 
     #[test]
@@ -68,7 +71,9 @@ mod tests {
         check(&[target("linear", "8:3 0")], std::slice::from_ref(&good), &HASH, "it is a `linear` target");
         let other = RootHash([0xc1; 32]);
         check(&[table()], std::slice::from_ref(&good), &other, &format!("it has the root hash {HASH}"));
-        check(&[table()], &[target("verity", "C")], &HASH, "its status is `C`");
+        for status in ["C", "C V", "Vx", ""] {
+            check(&[table()], &[target("verity", status)], &HASH, &format!("its status is `{status}`"));
+        }
         check(&[target("verity", "1 2 3")], &[good], &HASH, "its table has no SHA-256 root hash");
     }
 }

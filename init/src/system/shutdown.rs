@@ -3,13 +3,17 @@
 use crate::console::Consoles;
 use crate::{facts, failure};
 use kmimage_contract::state_line::StateLine;
+use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::process::{self, End as Ending};
 use kmimage_sys::{mount, power};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// How long processes may take to end when asked.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long writing out may take: a disk that takes nothing must not keep the machine on.
+const WRITING: Duration = Duration::from_secs(10);
 /// How often it is looked whether they have.
 const ROUND: Duration = Duration::from_millis(20);
 
@@ -21,16 +25,16 @@ pub(super) enum End {
 }
 
 /// Ends the run; never returns.
-pub(super) fn shut_down(end: End, reason: &str, consoles: &Consoles) -> ! {
+pub(super) fn shut_down(end: End, reason: &str, consoles: &mut Consoles) -> ! {
     let state = match end {
         End::PowerOff => "powering-off",
         End::Restart => "restarting",
     };
     consoles.say(&StateLine::new(state).with("reason", reason));
     end_processes();
-    power::sync();
+    write_out();
     release_disks();
-    power::sync();
+    write_out();
     let refused = match end {
         End::PowerOff => power::power_off(),
         End::Restart => power::restart(),
@@ -39,6 +43,25 @@ pub(super) fn shut_down(end: End, reason: &str, consoles: &Consoles) -> ! {
         Err(error) => failure::stop("shutdown", &error),
         Ok(()) => failure::stop("shutdown", &std::io::Error::other("the kernel did not end the run")),
     }
+}
+
+/// Writes out what is not written, as far as that can be done in time. The kernel has no bound for it, so a thread waits.
+fn write_out() {
+    if !ends_within(WRITING, power::sync) {
+        let message = format!("kmimage-init: writing out took longer than {} s and goes unfinished", WRITING.as_secs());
+        kernel_log::write(Level::Warning, &message);
+    }
+}
+
+/// Does something on a thread of its own and waits for its end, but no longer than `limit`. `false`: it did not end in time, and may
+/// still be at it, or there was no thread to be had.
+fn ends_within(limit: Duration, act: impl FnOnce() + Send + 'static) -> bool {
+    let (done, end) = mpsc::channel();
+    let thread = std::thread::Builder::new().spawn(move || {
+        act();
+        let _ = done.send(());
+    });
+    thread.is_ok() && end.recv_timeout(limit).is_ok()
 }
 
 /// Asks every process to end, then ends those that didn't.
@@ -78,5 +101,20 @@ fn release_disks() {
             let _ = mount::remount_read_only(&target);
             let _ = mount::detach(&target);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_end_is_not_waited_for() {
+        assert!(ends_within(Duration::from_secs(60), || {}));
+        let (hold, held) = mpsc::channel::<()>();
+        assert!(!ends_within(Duration::from_millis(10), move || {
+            let _ = held.recv();
+        }));
+        drop(hold);
     }
 }

@@ -4,6 +4,7 @@ use super::{CheckError, Findings};
 use crate::compose::derive::text_at;
 use crate::compose::facts::{Fact, Facts, ModuleName};
 use crate::compose::tree::{Tree, TreePath};
+use kmimage_contract::{modules, paths};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(tree: &Tree, facts: &Facts, found: &mut Findings<'_>) -> Result<(), CheckError> {
@@ -45,8 +46,7 @@ pub(super) fn check(tree: &Tree, facts: &Facts, found: &mut Findings<'_>) -> Res
 
 /// The names in modules.builtin, which comes with the kernel's package.
 fn built_in_modules(tree: &Tree, release: &str) -> Result<BTreeSet<String>, CheckError> {
-    let list = TreePath::new(format!("/usr/lib/modules/{release}/modules.builtin"))?;
+    let list = TreePath::new(format!("{}/modules.builtin", paths::modules(release)))?;
     let text = text_at(tree, &list)?.unwrap_or_default();
-    let name = |line: &str| line.rsplit('/').next().unwrap_or(line).split(".ko").next().unwrap_or_default().replace('-', "_");
-    Ok(text.lines().map(name).collect())
+    Ok(text.lines().map(|line| modules::name(line.trim())).collect())
 }

@@ -11,6 +11,7 @@ use super::{DeriveError, path, put_unless_overlaid, text_at};
 use crate::compose::content::Content;
 use crate::compose::facts::{Fact, Facts, KernelModule, ModuleName};
 use crate::compose::tree::{Entry, Origin, Tree, TreePath};
+use kmimage_contract::paths;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
@@ -28,8 +29,8 @@ struct Module<'a> {
 pub fn derive(tree: &mut Tree, facts: &Facts) -> Result<(), DeriveError> {
     let mut files = Vec::new();
     for release in facts.kernel_releases(tree) {
-        let directory = path(&format!("/usr/lib/modules/{release}"))?;
-        let in_directory = |name: &str| path(&format!("/usr/lib/modules/{release}/{name}"));
+        let directory = path(&paths::modules(&release))?;
+        let in_directory = |name: &str| path(&format!("{}/{name}", paths::modules(&release)));
         let order = text_at(tree, &in_directory("modules.order")?)?.unwrap_or_default();
         let modules = modules(tree, facts, &directory, &order)?;
         let sorted = load_order(&modules)?;

@@ -6,6 +6,7 @@
 use super::{Fact, Problem};
 use crate::compose::content::Content;
 use crate::compose::tree::TreePath;
+use kmimage_contract::{modules, paths};
 use object::read::elf::{ElfFile64, FileHeader as _};
 use object::{Object, ObjectSection};
 use serde::{Deserialize, Serialize};
@@ -58,13 +59,12 @@ impl ModuleName {
     /// Takes a path apart; none if it is no module file below /usr/lib/modules (or /lib/modules).
     pub fn of(path: &TreePath) -> Option<Self> {
         let text = std::str::from_utf8(path.as_bytes()).ok()?;
-        let below = text.strip_prefix("/usr/lib/modules/").or_else(|| text.strip_prefix("/lib/modules/"))?;
-        let (release, file) = below.split_once('/')?;
+        let below = text.strip_prefix(paths::MODULES).or_else(|| text.strip_prefix("/lib/modules"))?;
+        let (release, file) = below.strip_prefix('/')?.split_once('/')?;
         if !is_module_name(file.as_bytes()) {
             return None;
         }
-        let name = file.rsplit('/').next()?.split(".ko").next()?.replace('-', "_");
-        Some(Self { release: release.to_owned(), file: file.to_owned(), name })
+        Some(Self { release: release.to_owned(), file: file.to_owned(), name: modules::name(file) })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::compose::facts::{Fact, Facts, FactsError, ModuleName, is_module_name}
 use crate::compose::tree::{Entry, Kind, Tree, TreePath};
 use crate::profile::ModuleSelection;
 use crate::store::Store;
+use kmimage_contract::paths;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The kind under which the store keeps choices.
@@ -34,7 +35,7 @@ pub(super) fn select(
     jobs: usize,
     notes: &mut Vec<String>,
 ) -> Result<ModuleCounts, ShapeError> {
-    let base = format!("/usr/lib/modules/{release}");
+    let base = paths::modules(release);
     let base = TreePath::new(&base).map_err(|fault| ShapeError::Path { path: base, fault })?;
     let modules: Vec<TreePath> = tree
         .under(&base)
