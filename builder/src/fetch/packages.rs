@@ -188,8 +188,8 @@ impl Session<'_> {
         // Never before the Release that listed the package: the archive shows the state of a time. What it shows at that very time may
         // be the state before, as it takes a Release in only some hours after it was made; a day later it has it.
         for delay in [SignedDuration::ZERO, SignedDuration::from_hours(24)] {
-            let Ok(date) = batch.date.checked_add(delay) else { continue };
-            let base = template.replace("{date}", &date.strftime("%Y%m%dT%H%M%SZ").to_string());
+            let Ok(time) = batch.date.checked_add(delay) else { continue };
+            let base = template.replace("{date}", &time.strftime("%Y%m%dT%H%M%SZ").to_string());
             let Some(url) = address::join(&base, &package.path) else { continue };
             match self.download_package(package, &url, batch, stop) {
                 Ok(file) => return Ok(Archive::Has(file)),
