@@ -1,5 +1,7 @@
 //! What kmimage refuses, through the real program: the whole message, the exit code, and an output folder left as it was.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -1,5 +1,6 @@
 //! Whole images of the miniature distribution, made by the real program and asked about with its other subcommands.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support/mod.rs"]
