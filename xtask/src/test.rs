@@ -19,7 +19,7 @@ pub(crate) fn everything() -> Outcome {
     run(&mut cargo(&["deny", "check", "bans", "licenses", "sources"]))?;
     fuzz::replay()?;
     // Two at a time: each test that boots a machine keeps a core busy.
-    run(&mut cargo(&["test", "--workspace", "--locked", "--", "--test-threads", "2"]))
+    run(&mut cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--", "--test-threads", "2"]))
 }
 
 fn lints() -> Outcome {
