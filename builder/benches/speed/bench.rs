@@ -53,22 +53,26 @@ impl Bench {
 
     /// Locks a profile and downloads what it needs, if that is not done yet; neither is ever timed.
     pub(crate) fn prepare(&self, profile: &str) {
-        let mut command = self.kmimage(&["lock", "--profile", profile]);
-        run(&mut command);
-        let mut export = self.kmimage(&["build", "--profile", profile, "--format", "raw", "--output"]);
-        run(export.arg(self.path("prepared").join(profile)));
+        run(&mut self.kmimage("lock", &["--profile", profile]));
+        let mut build = self.kmimage("build", &["--profile", profile, "--format", "raw", "--output"]);
+        run(build.arg(self.path("prepared").join(profile)));
     }
 
     /// The kmimage that cargo built, with this folder's lock and store.
-    pub(crate) fn kmimage(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn kmimage(&self, task: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kmimage"));
-        command.current_dir(&self.folder).args(arguments).arg("--store").arg(self.store()).env_remove("SOURCE_DATE_EPOCH");
+        command
+            .current_dir(&self.folder)
+            .args([task, "--store"])
+            .arg(self.store())
+            .args(arguments)
+            .env_remove("SOURCE_DATE_EPOCH");
         command
     }
 
     /// `kmimage build` from lock and store alone, into the folder `output`.
     pub(crate) fn build(&self, profile: &str, output: &str, more: &[&str]) -> Run {
-        let mut command = self.kmimage(&["build", "--profile", profile, "--locked", "--offline", "--output"]);
+        let mut command = self.kmimage("build", &["--profile", profile, "--locked", "--offline", "--output"]);
         run(command.arg(self.path(output)).args(more))
     }
 
