@@ -214,10 +214,20 @@ fn tools_what_apt_refuses_is_refused() {
 /// The base profile's packages on Debian stable as it is today, over the network.
 #[test]
 fn tools_closure_of_debian_equals_apt() {
-    let sources = "deb [trusted=yes] http://ftp.debian.org/debian trixie main\n\
-        deb [trusted=yes] http://ftp.debian.org/debian trixie-updates main\n\
-        deb [trusted=yes] http://ftp.debian.org/debian-security trixie-security main\n";
-    let apt = Apt::new(sources);
+    // The mirror that the host's own apt uses, as kmimage takes it.
+    let (sources, _) = kmimage::fetch::apt_conf::read(std::path::Path::new("/"));
+    let at = |ending: &str, alias: &str| {
+        let found = sources.iter().find(|source| source.uri.ends_with(ending));
+        found.map_or_else(|| alias.to_owned(), |source| source.uri.clone())
+    };
+    let debian = at("/debian", "http://ftp.debian.org/debian");
+    let security = at("/debian-security", "http://security.debian.org/debian-security");
+    let sources = format!(
+        "deb [trusted=yes] {debian} trixie main\n\
+        deb [trusted=yes] {debian} trixie-updates main\n\
+        deb [trusted=yes] {security} trixie-security main\n"
+    );
+    let apt = Apt::new(&sources);
     apt.update();
     let lists = ["_trixie_main", "_trixie-updates_main", "_trixie-security_main"];
     let texts: Vec<_> = lists.iter().map(|name| apt.list(&format!("{name}_binary-amd64_Packages"))).collect();
