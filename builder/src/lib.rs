@@ -23,7 +23,6 @@ pub mod resolve;
 pub mod run;
 pub mod show;
 pub mod store;
-pub mod toml_document;
 pub mod version;
 pub mod zeros;
 

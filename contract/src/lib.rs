@@ -11,6 +11,7 @@ pub mod modules;
 pub mod paths;
 pub mod release;
 pub mod state_line;
+pub mod toml_document;
 pub mod verity;
 
 pub use disk_layout::Slot;

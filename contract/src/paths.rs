@@ -33,3 +33,21 @@ pub fn modules(kernel_release: &str) -> String {
 
 /// The device-mapper name of the verified root: `/dev/mapper/kmimage-root`.
 pub const ROOT_MAPPING: &str = "kmimage-root";
+
+/// What init and its children tell each other while the machine runs: only root sees it.
+pub const RUN: &str = "/run/kmimage";
+
+/// Where the partition `state` is mounted.
+pub const STATE: &str = "/run/kmimage/state";
+
+/// The machine config that is in force, as it was written by its author.
+pub const MACHINE_CONFIG: &str = "/run/kmimage/config/machine.toml";
+
+/// What the platform says of this machine (hostname, instance, network), as JSON.
+pub const PLATFORM: &str = "/run/kmimage/config/platform.json";
+
+/// What init's child `network` is to make true, as JSON.
+pub const NETWORK: &str = "/run/kmimage/network.json";
+
+/// resolv.conf and hosts of this machine: /etc links to them, because they change while it runs.
+pub const NET: &str = "/run/kmimage/net";

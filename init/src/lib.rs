@@ -4,6 +4,7 @@
 //! verifies and mounts it and starts the second part from it. There it is process 1: it mounts what a system needs, says `ready`,
 //! reaps, and powers the machine off when asked. It is small, synchronous and free of `unsafe`; every system call is in `kmimage-sys`.
 
+mod applets;
 pub mod console;
 pub mod facts;
 pub mod failure;
@@ -14,16 +15,22 @@ use kmimage_contract::paths;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// Runs what this process is for, by the name it was started under; as process 1 it never returns.
-pub fn start(name: &str) -> ExitCode {
-    if kmimage_sys::process::own_id() != 1 {
-        let _ = writeln!(
-            std::io::stderr(),
-            "kmimage-init {}: this program is process 1 of a kmimage image and does nothing else",
-            env!("CARGO_PKG_VERSION")
-        );
-        return ExitCode::from(2);
+/// Runs what this process is for, by its command line; as process 1 it never returns.
+pub fn start(words: &[String]) -> ExitCode {
+    if kmimage_sys::process::own_id() == 1 {
+        failure::restart_on_panic();
+        let name = words.first().map_or("", String::as_str);
+        if name == paths::INITRAMFS_INIT { stage1::run() } else { system::run() }
     }
-    failure::restart_on_panic();
-    if name == paths::INITRAMFS_INIT { stage1::run() } else { system::run() }
+    match applets::find(words) {
+        Some((applet, arguments)) => applet(arguments),
+        None => {
+            let _ = writeln!(
+                std::io::stderr(),
+                "kmimage-init {}: this program is process 1 of a kmimage image and its children, and does nothing else",
+                env!("CARGO_PKG_VERSION")
+            );
+            ExitCode::from(2)
+        }
+    }
 }

@@ -8,9 +8,9 @@ use crate::compose::content::Content;
 use crate::compose::tree::{BadPath, Kind as EntryKind, Tree, TreePath};
 use crate::failure::{Classified, Kind, io_kind};
 use crate::profile::InitramfsModules;
-use crate::toml_document::nearest;
 use kmimage_contract::modules::{name as module_name, parse_dep};
 use kmimage_contract::paths;
+use kmimage_contract::toml_document::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 

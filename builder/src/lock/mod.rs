@@ -14,8 +14,8 @@ pub use file::{read, write};
 pub use text::{decode, encode};
 
 use crate::hash::Sha256Digest;
-use crate::toml_document;
 use jiff::Timestamp;
+use kmimage_contract::toml_document;
 use std::collections::BTreeMap;
 
 /// One package, exactly.

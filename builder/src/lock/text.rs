@@ -2,8 +2,8 @@
 
 use super::{Because, Chosen, Lock, LockError, LockedPackage, LockedProfile, Source};
 use crate::resolve::packages::{is_package_name, is_repository_path};
-use crate::toml_document::{Document, DocumentError, Located};
 use crate::version::Version;
+use kmimage_contract::toml_document::{Document, DocumentError, Located};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;

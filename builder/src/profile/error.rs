@@ -2,7 +2,7 @@
 
 use super::values;
 use crate::failure::{Classified, Kind, io_kind};
-use crate::toml_document::DocumentError;
+use kmimage_contract::toml_document::DocumentError;
 use std::path::PathBuf;
 
 /// Why there is no profile.

@@ -6,7 +6,7 @@ use super::model::SourceFile;
 use super::raw::RawProfile;
 use super::values;
 use crate::hash::Sha256Digest;
-use crate::toml_document::{Document, nearest};
+use kmimage_contract::toml_document::{Document, nearest};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

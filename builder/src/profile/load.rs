@@ -6,7 +6,7 @@ use super::merge::merge;
 use super::model::Profile;
 use super::raw::RawProfile;
 use super::validate::{Context, validate};
-use crate::toml_document::{Document, nearest};
+use kmimage_contract::toml_document::{Document, nearest};
 
 /// Reads the profile `name` and all that it extends.
 pub fn load(library: &Library, name: &str) -> Result<Profile, ProfileError> {

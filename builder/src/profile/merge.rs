@@ -3,7 +3,7 @@
 //! Every item remembers the document that wrote it, so that validation can point there. Values are not judged here.
 
 use super::raw::{RawAbsent, RawAllow, RawDrop, RawImage, RawMode, RawMove, RawProfile, RawRepository, RawScript, RawWithout};
-use crate::toml_document::{Document, DocumentError, Located, nearest};
+use kmimage_contract::toml_document::{Document, DocumentError, Located, nearest};
 use std::ops::Deref;
 
 type Text = Located<String>;

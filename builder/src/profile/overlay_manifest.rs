@@ -4,7 +4,7 @@
 use super::error::ProfileError;
 use super::glob::PathGlob;
 use super::values;
-use crate::toml_document::{Document, DocumentError, Located};
+use kmimage_contract::toml_document::{Document, DocumentError, Located};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 //! (docs/profiles.md and profiles/profile.schema.json are made from them).
 
 use super::model::{Rule, ScriptKind};
-use crate::toml_document::Located;
+use kmimage_contract::toml_document::Located;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use super::raw::RawRepository;
 use super::validate::{Context, Once, unknown_name, value_in};
 use super::values;
 use crate::hash::Sha256Digest;
-use crate::toml_document::{DocumentError, Located};
+use kmimage_contract::toml_document::{DocumentError, Located};
 
 type Text = Located<String>;
 type Item = Written<RawRepository>;

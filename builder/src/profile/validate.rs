@@ -10,7 +10,7 @@ use super::model::{
     ScriptAnswer, SourceFile,
 };
 use super::{repository, values};
-use crate::toml_document::{DocumentError, Located, nearest};
+use kmimage_contract::toml_document::{DocumentError, Located, nearest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 

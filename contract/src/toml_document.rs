@@ -1,13 +1,11 @@
 //! Strict decoding of TOML documents, with errors that point: file, line, column, the line itself and a caret under what is wrong.
 //!
-//! Used by profiles, overlay.toml and kmimage.lock. Types to decode say `#[serde(deny_unknown_fields)]`; an unknown key then names
+//! Used by profiles, overlay.toml, kmimage.lock and machine configs. Types to decode say `#[serde(deny_unknown_fields)]`; an unknown key then names
 //! the nearest known one. [`Located`] keeps where a value was written, so that later checks can point, too. No I/O, no panics:
 //! any bytes may come in.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::ops::{Deref, Range};
@@ -254,17 +252,18 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Located<T> {
+#[cfg(feature = "schema")]
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Located<T> {
     fn inline_schema() -> bool {
         T::inline_schema()
     }
-    fn schema_name() -> Cow<'static, str> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
         T::schema_name()
     }
-    fn schema_id() -> Cow<'static, str> {
+    fn schema_id() -> std::borrow::Cow<'static, str> {
         T::schema_id()
     }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         T::json_schema(generator)
     }
 }
@@ -276,7 +275,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-    #[allow(dead_code)]
+    #[expect(dead_code, reason = "decoding is what is tested")]
     struct Room {
         name: Option<Located<String>>,
         slot_size: Option<i64>,
@@ -296,7 +295,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code)]
+    #[expect(dead_code, reason = "decoding is what is tested")]
     struct Door {
         width: i64,
     }

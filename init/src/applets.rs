@@ -1,0 +1,22 @@
+//! What the one binary does when it is not process 1: its applets, each a child of process 1 or called by the kernel.
+//!
+//! An applet is named by the program's own name (`/sbin/modprobe` is a link to it) or by its first argument.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+/// An applet: gets the words behind its name.
+type Applet = fn(&[String]) -> ExitCode;
+
+/// Every applet by its name.
+const APPLETS: [(&str, Applet); 0] = [];
+
+/// The applet that a command line asks for, with its arguments. `None`: there is none of that name.
+pub(crate) fn find(words: &[String]) -> Option<(Applet, &[String])> {
+    let named = |word: &String| {
+        let name = Path::new(word).file_name()?.to_str()?;
+        APPLETS.iter().find(|(known, _)| *known == name).map(|(_, applet)| *applet)
+    };
+    let (program, rest) = words.split_first()?;
+    named(program).map(|applet| (applet, rest)).or_else(|| rest.split_first().and_then(|(name, rest)| Some((named(name)?, rest))))
+}
