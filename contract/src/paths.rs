@@ -51,3 +51,7 @@ pub const NETWORK: &str = "/run/kmimage/network.json";
 
 /// resolv.conf and hosts of this machine: /etc links to them, because they change while it runs.
 pub const NET: &str = "/run/kmimage/net";
+
+/// The image's own services: a file `NAME.toml` each, with the keys of a machine config's `[[service]]` but for its name. They are part
+/// of the verified root; the probe of test images, CRI-O and kubelet come from here.
+pub const SERVICES: &str = "/usr/lib/kmimage/services";

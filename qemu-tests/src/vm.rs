@@ -1,12 +1,10 @@
 //! One machine under test: started from a plan, watched on its serial console, spoken to by QMP, killed on drop.
 
+use crate::output::{Mark, Output};
 use crate::qmp::Qmp;
 use kmimage::run::machine::Machine;
 use kmimage::run::qemu::{self, Prepared, Request};
-use std::io::Read as _;
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// What no console may ever show unless a test injects it (the list grows; it never shrinks).
@@ -15,23 +13,10 @@ const FORBIDDEN: [&str; 7] = ["Kernel panic", "Oops:", "BUG:", "segfault at", "s
 /// A running machine.
 pub struct Vm {
     child: Child,
-    console: Arc<Console>,
-    reader: Option<JoinHandle<()>>,
+    console: Output,
     /// QEMU's control socket.
     pub qmp: Qmp,
     _prepared: Prepared,
-}
-
-#[derive(Default)]
-struct Console {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    text: String,
-    closed: bool,
 }
 
 impl Vm {
@@ -50,48 +35,22 @@ impl Vm {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", prepared.qemu.display()));
-        let console = Arc::new(Console::default());
-        let reader = {
-            let (console, mut output) = (Arc::clone(&console), child.stdout.take().expect("a pipe"));
-            std::thread::spawn(move || {
-                let mut buffer = [0; 4096];
-                while let Ok(n @ 1..) = output.read(&mut buffer) {
-                    console.state.lock().expect("console").text.push_str(&String::from_utf8_lossy(&buffer[..n]));
-                    console.changed.notify_all();
-                }
-                console.state.lock().expect("console").closed = true;
-                console.changed.notify_all();
-            })
-        };
+        let console = Output::of(vec![Box::new(child.stdout.take().expect("a pipe"))]);
         let qmp = Qmp::connect(&socket);
-        Self { child, console, reader: Some(reader), qmp, _prepared: prepared }
+        Self { child, console, qmp, _prepared: prepared }
     }
 
     /// Waits until a complete console line satisfies `wanted`; returns what it made of it.
     ///
     /// # Panics
     /// With the console's text, when the time passes, the machine ends, or something forbidden shows first.
-    pub fn wait_for<T>(&self, what: &str, wait: Duration, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
-        let deadline = Instant::now() + wait;
-        let mut state = self.console.state.lock().expect("console");
-        let mut seen = 0;
-        loop {
-            while let Some(length) = state.text[seen..].find('\n') {
-                let line = state.text[seen..seen + length].trim_end_matches('\r');
-                if let Some(found) = wanted(line) {
-                    return found;
-                }
-                seen += length + 1;
-            }
-            let left = deadline.checked_duration_since(Instant::now());
-            assert!(left.is_some() && !state.closed, "no {what} in {wait:?}; the console:\n{}", state.text);
-            state = self.console.changed.wait_timeout(state, left.unwrap_or_default()).expect("console").0;
-        }
+    pub fn wait_for<T>(&self, what: &str, wait: Duration, wanted: impl FnMut(&str) -> Option<T>) -> T {
+        self.console.wait_for(Mark::default(), what, wait, wanted)
     }
 
     /// Everything that the console has said.
     pub fn console(&self) -> String {
-        self.console.state.lock().expect("console").text.clone()
+        self.console.text()
     }
 
     /// Waits for QEMU to end by itself and for the last of its console.
@@ -107,9 +66,7 @@ impl Vm {
             assert!(Instant::now() < deadline, "QEMU runs on; the console:\n{}", self.console());
             std::thread::sleep(Duration::from_millis(50));
         };
-        if let Some(reader) = self.reader.take() {
-            reader.join().expect("the console's reader");
-        }
+        self.console.finish();
         status
     }
 

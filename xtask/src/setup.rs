@@ -3,21 +3,27 @@
 use crate::run::{Outcome, cargo, command, installed, run};
 
 /// Program, the Debian package that has it. Each is there to judge something that we write or derive.
-const PROGRAMS: [(&str, &str); 20] = [
+const PROGRAMS: [(&str, &str); 25] = [
     ("apt-get", "apt"),
     ("curl", "curl"),
     ("depmod", "kmod"),
+    // Not the package `dnsmasq`, which would start a service.
+    ("dnsmasq", "dnsmasq-base"),
     ("dpkg-deb", "dpkg"),
     ("faketime", "faketime"),
     ("fsck.fat", "dosfstools"),
     ("g++", "g++"),
+    ("ip", "iproute2"),
     ("ldconfig", "libc-bin"),
     ("mdir", "mtools"),
     ("mksquashfs", "squashfs-tools"),
+    ("nsenter", "util-linux"),
     ("objdump", "binutils"),
+    ("openssl", "openssl"),
     ("python3", "python3"),
     ("qemu-img", "qemu-utils"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("radvd", "radvd"),
     ("setpriv", "util-linux"),
     ("sgdisk", "gdisk"),
     ("systemd-dissect", "systemd-container"),
