@@ -4,28 +4,80 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The output folder of a profile, built (or found current) once per process.
+/// The output folder of profile `base`, built (or found current) once per process.
 ///
 /// # Panics
 /// With kmimage's output when the build fails.
 pub fn base() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = folder();
-        let output = folder.join("base");
-        let status = kmimage()
-            .args(["build", "--profile", "base", "--output"])
-            .arg(&output)
-            .arg("--lock")
-            .arg(lock())
-            .status()
-            .expect("kmimage");
-        assert!(status.success(), "kmimage build: {status}");
-        output
-    })
+    FOLDER.get_or_init(|| build("base", root()))
 }
 
-/// The lock that [`base`] is built with.
+/// The output folder of profile `test`: base with the probe in it. No shelf of kmimage's own has this profile; it is in
+/// qemu-tests/library.
+///
+/// # Panics
+/// With the output of cargo or kmimage when a build fails.
+pub fn test() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| build("test", &library()))
+}
+
+/// Builds a profile that is found in `folder`, into the folder of the tests.
+fn build(profile: &str, folder: &Path) -> PathBuf {
+    let output = self::folder().join(profile);
+    let mut kmimage = kmimage();
+    kmimage.current_dir(folder).args(["build", "--profile", profile, "--output"]).arg(&output).arg("--lock").arg(lock());
+    let status = kmimage.status().expect("kmimage");
+    assert!(status.success(), "kmimage build: {status}");
+    output
+}
+
+/// A copy of qemu-tests/library with the probe, freshly compiled, in its place. Unchanged files stay as they are.
+fn library() -> PathBuf {
+    let (from, to) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("library"), folder().join("library"));
+    let place = |relative: &Path, bytes: &[u8]| {
+        let path = to.join(relative);
+        if fs_err::read(&path).is_ok_and(|there| there == bytes) {
+            return;
+        }
+        fs_err::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs_err::write(path, bytes).expect("a file of the library");
+    };
+    let mut folders = vec![from.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs_err::read_dir(folder).expect("the library") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                place(path.strip_prefix(&from).expect("a file of the library"), &fs_err::read(&path).expect("a file"));
+            }
+        }
+    }
+    place(Path::new("overlays/probe/rootfs/usr/lib/kmimage/probe"), &fs_err::read(compile_probe()).expect("the probe"));
+    to
+}
+
+/// Compiles the probe, static, as init is compiled.
+#[expect(clippy::disallowed_methods, reason = "a program for the image under test")]
+fn compile_probe() -> PathBuf {
+    const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let folder = target().join("probe");
+    let status = Command::new(cargo)
+        .args(["build", "--locked", "--package", "kmimage-probe", "--bin", "kmimage-probe", "--profile", "init"])
+        .args(["--target", TRIPLE, "--target-dir"])
+        .arg(&folder)
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
+        .current_dir(root())
+        .status()
+        .expect("cargo");
+    assert!(status.success(), "cargo build: {status}");
+    folder.join(TRIPLE).join("init/kmimage-probe")
+}
+
+/// The lock that the images are built with.
 pub fn lock() -> PathBuf {
     folder().join("kmimage.lock")
 }

@@ -1,14 +1,17 @@
 //! Boots real images in QEMU and watches them from outside: the product's proof.
 //!
-//! `image` builds with the real binary, `vm` starts a machine and reads its console, `qmp` speaks to QEMU, `netns` makes networks.
-//! The tests are in tests/.
+//! `image` builds with the real binary, `guest` describes a machine, `vm` starts it and reads its console, `probe` looks into it,
+//! `qmp` and `agent` speak to it as a hypervisor does, `netns` makes networks with servers in them. The tests are in tests/.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
+pub mod agent;
 pub mod disk;
 pub mod foreign;
+pub mod guest;
 pub mod image;
 pub mod netns;
 pub mod output;
+pub mod probe;
 pub mod qmp;
 pub mod vm;

@@ -38,7 +38,15 @@ impl Qmp {
     /// # Panics
     /// When QEMU refuses the command or hangs up.
     pub fn execute(&mut self, command: &str) -> Value {
-        let text = format!("{}\n", json!({ "execute": command }));
+        self.execute_with(command, json!({}))
+    }
+
+    /// Runs a command with arguments, as [`Qmp::execute`].
+    ///
+    /// # Panics
+    /// When QEMU refuses the command or hangs up.
+    pub fn execute_with(&mut self, command: &str, arguments: Value) -> Value {
+        let text = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
         self.reader.get_mut().write_all(text.as_bytes()).expect("QMP write");
         loop {
             let message = self.receive(Duration::from_secs(10)).expect("an answer from QMP");

@@ -78,10 +78,14 @@ pub struct Machine {
     pub serial: String,
     /// A unix socket for QMP, if wanted.
     pub qmp: Option<PathBuf>,
+    /// Whether it has a network card on QEMU's own user network.
+    pub user_network: bool,
+    /// Further arguments, as QEMU wants them.
+    pub further: Vec<OsString>,
 }
 
 impl Machine {
-    /// The arguments of `qemu-system-x86_64` for this machine. No display, no network but QEMU's own user mode.
+    /// The arguments of `qemu-system-x86_64` for this machine. No display; of itself no network but QEMU's own user mode.
     pub fn arguments(&self) -> Vec<OsString> {
         let mut arguments = Arguments::default();
         let machine = match self.chipset {
@@ -115,12 +119,15 @@ impl Machine {
         for device in self.disk_devices() {
             arguments.pair("-device", device);
         }
-        arguments.pair("-netdev", "user,id=net0");
-        arguments.pair("-device", "virtio-net-pci,netdev=net0,romfile=");
+        if self.user_network {
+            arguments.pair("-netdev", "user,id=net0");
+            arguments.pair("-device", "virtio-net-pci,netdev=net0,romfile=");
+        }
         arguments.pair("-device", "virtio-rng-pci");
         if let Some(socket) = &self.qmp {
             arguments.pair("-qmp", joined("unix:", socket, ",server=on,wait=off"));
         }
+        arguments.0.extend_from_slice(&self.further);
         arguments.0
     }
 
@@ -185,6 +192,8 @@ mod tests {
             snapshot: true,
             serial: "stdio".into(),
             qmp: None,
+            user_network: true,
+            further: Vec::new(),
         }
     }
 

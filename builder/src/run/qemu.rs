@@ -132,6 +132,8 @@ pub fn prepare(request: &Request) -> Result<Prepared, RunError> {
         snapshot: !request.persistent,
         serial: "stdio".into(),
         qmp: None,
+        user_network: true,
+        further: Vec::new(),
     };
     Ok(Prepared { machine, qemu, accelerator: reason, folder })
 }

@@ -3,6 +3,7 @@
 //! It starts no services and writes to no disk yet. Everything that it waits for is one of three descriptors: signals, the kernel's
 //! announcements of devices, and power buttons.
 
+mod image_services;
 mod mounts;
 mod power_keys;
 mod proof;
@@ -29,7 +30,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 /// Modules of the root that process 1 itself needs: Debian's kernel has the power button and its events as modules.
-const MODULES: [&str; 2] = ["button", "evdev"];
+const MODULES: [&str; 3] = ["button", "evdev", "virtio_console"];
 
 /// Why the system can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,7 @@ fn serve() -> Result<std::convert::Infallible, SystemError> {
     load_modules();
     let mut keys = PowerKeys::default();
     keys.look();
+    image_services::start_all();
     consoles.say(&ready(&parameters.root_hash)?.line());
     loop {
         let descriptors: Vec<BorrowedFd<'_>> = [signals.as_fd(), events.as_fd()].into_iter().chain(keys.descriptors()).collect();
