@@ -9,6 +9,7 @@
 mod address;
 mod document;
 mod files;
+mod hidden;
 mod model;
 pub mod network;
 mod pem;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 pub struct Document {
     name: Arc<str>,
     text: Arc<str>,
+    hidden: Arc<[Range<usize>]>,
 }
 
 /// What is wrong in a document, and where.
@@ -42,16 +43,21 @@ const EXCERPT_CHARS: usize = 120;
 impl Document {
     /// A document of `text`, called `name` in messages.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), text: text.into() }
+        Self { name: name.into(), text: text.into(), hidden: Arc::default() }
     }
 
     /// The same, from bytes that must be UTF-8.
     pub fn from_bytes(name: impl Into<Arc<str>>, bytes: &[u8]) -> Result<Self, DocumentError> {
+        Self::from_bytes_hiding(name, bytes, Vec::new())
+    }
+
+    /// The same document, but errors show stars in place of what lies in these ranges of bytes of its (lossy) text.
+    pub fn from_bytes_hiding(name: impl Into<Arc<str>>, bytes: &[u8], hidden: Vec<Range<usize>>) -> Result<Self, DocumentError> {
         match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Self::new(name, text)),
+            Ok(text) => Ok(Self { hidden: hidden.into(), ..Self::new(name, text) }),
             Err(error) => {
                 let at = error.valid_up_to();
-                let document = Self::new(name, String::from_utf8_lossy(bytes).into_owned());
+                let document = Self { hidden: hidden.into(), ..Self::new(name, String::from_utf8_lossy(bytes)) };
                 // Up to the first bad byte the lossy text is the same.
                 Err(document.error_at(at..at, "not UTF-8"))
             }
@@ -88,13 +94,14 @@ impl Document {
 
         // A long line is shown from a bit before the caret.
         let skipped = if before > EXCERPT_CHARS * 3 / 4 { before - EXCERPT_CHARS / 4 } else { 0 };
-        let shown = text[line_start..line_end].trim_end().chars().skip(skipped).take(EXCERPT_CHARS);
+        let hidden = |at: usize| self.hidden.iter().any(|range| range.contains(&(line_start + at)));
+        let shown = text[line_start..line_end].trim_end().char_indices().skip(skipped).take(EXCERPT_CHARS);
         DocumentError {
             file: self.name.to_string(),
             line: text[..line_start].matches('\n').count() + 1,
             column: before + 1,
             message: message.into(),
-            excerpt: shown.map(printable).collect(),
+            excerpt: shown.map(|(at, c)| if hidden(at) { '*' } else { printable(c) }).collect(),
             indent: before - skipped,
             carets: wide.min(EXCERPT_CHARS.saturating_sub(before - skipped).max(1)),
         }
@@ -166,7 +173,39 @@ fn explain(message: &str) -> String {
     if let Some(key) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         return format!("the key `{key}` is missing here");
     }
+    if let Some(message) = wrong_type(message) {
+        return message;
+    }
     message.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Says "invalid type: FOUND, expected WANTED" in TOML's words. A string is not repeated: the wrong place may hold a secret.
+fn wrong_type(message: &str) -> Option<String> {
+    // An enumeration that was given no string.
+    if message.starts_with("wanted string or table") {
+        return Some("a string is expected here".to_owned());
+    }
+    let rest = message.strip_prefix("invalid type: ")?;
+    // What is wanted holds no comma; what was found may hold anything.
+    let (found, wanted) = rest.rsplit_once(", expected ")?;
+    let found = match found.split(' ').next() {
+        Some("string") => "a string",
+        Some("sequence") => "a list",
+        Some("map") => "a table",
+        Some("floating") => "a number with a point",
+        Some("integer") => "a whole number",
+        Some("boolean") => "true or false",
+        _ => "something else",
+    };
+    let wanted = match wanted.lines().next().unwrap_or_default() {
+        "i64" | "u64" => "a whole number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        wanted if wanted.starts_with("struct ") => "a table",
+        wanted => wanted,
+    };
+    Some(format!("{wanted} is expected here, not {found}"))
 }
 
 /// Takes "unknown field `a`, expected one of `b`, `c`" apart.
@@ -330,7 +369,7 @@ mod tests {
     fn wrong_types_and_missing_keys_point() {
         check(
             "slot-size = \"x\"",
-            "room.toml:1:13: invalid type: string \"x\", expected i64\n   |\n 1 | slot-size = \"x\"\n   |             ^^^",
+            "room.toml:1:13: a whole number is expected here, not a string\n   |\n 1 | slot-size = \"x\"\n   |             ^^^",
         );
         check("name = 'a'\n[[doors]]\n", "room.toml:2:1: the key `width` is missing here\n   |\n 2 | [[doors]]\n   | ^^^^^^^^^");
     }

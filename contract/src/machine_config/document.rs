@@ -1,5 +1,6 @@
 //! Bytes to a document of version 1 that may be decoded: size, UTF-8, TOML, version, sections of other releases.
 
+use super::hidden;
 use crate::toml_document::{Document, DocumentError};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -45,9 +46,12 @@ pub(super) fn open(name: &str, bytes: &[u8]) -> Result<Document, MachineConfigEr
     if bytes.len() > MAX_SIZE {
         return Err(MachineConfigError::TooLarge { name: name.to_owned(), size: bytes.len() });
     }
-    let document = Document::from_bytes(name, bytes)?;
+    let lossy = String::from_utf8_lossy(bytes);
+    let table = DeTable::parse(&lossy);
+    let hidden = table.as_ref().map_or_else(|_| hidden::of_text(&lossy), |table| hidden::of_table(table.get_ref()));
+    let document = Document::from_bytes_hiding(name, bytes, hidden)?;
     // What is wrong with the syntax is said by `decode`.
-    let Ok(table) = DeTable::parse(document.text()) else { return Ok(document) };
+    let Ok(table) = table else { return Ok(document) };
     version(&document, table.get_ref())?;
     for (key, _) in table.get_ref() {
         if NOT_SERVED.contains(&key.get_ref().as_ref()) {

@@ -44,12 +44,12 @@ pub enum Part {
     Member(usize),
     /// An address, by its place in the list.
     Address(usize),
-    /// A route, by its place in the list.
+    /// A route's destination, by the route's place in the list.
     Route(usize),
+    /// A route's gateway, by the route's place in the list.
+    Gateway(usize),
     /// The MTU.
     Mtu,
-    /// Whether addresses come from the network.
-    Dhcp,
 }
 
 type Check = Result<(), Fault>;
@@ -278,6 +278,7 @@ fn routes(links: &[Link<'_>]) -> Check {
     for link in links {
         for (at, route) in link.addressing.routes.iter().enumerate() {
             let fault = |message| link.fault(Part::Route(at), message);
+            let bad_gateway = |message| link.fault(Part::Gateway(at), message);
             if route.to != route.to.network() {
                 return fault(format!("`{}` has bits below its prefix: the network is {}", route.to, route.to.network()));
             }
@@ -285,9 +286,9 @@ fn routes(links: &[Link<'_>]) -> Check {
                 None if route.to.prefix() == 0 => return fault("a default route needs `via`, the gateway".to_owned()),
                 None => {}
                 Some(via) if via.is_ipv4() != route.to.address().is_ipv4() => {
-                    return fault(format!("`{}` and its gateway {via} are of different families", route.to));
+                    return bad_gateway(format!("`{}` and its gateway {via} are of different families", route.to));
                 }
-                Some(via) => gateway(link, via).or_else(fault)?,
+                Some(via) => gateway(link, via).or_else(bad_gateway)?,
             }
             if let Some(other) = known.insert((route.to, route.metric), link.name) {
                 return fault(format!("`{other}` has a route to {} with the same metric", route.to));

@@ -1,11 +1,11 @@
 //! `[network]`.
 
 use super::{Context, Result, values};
-use crate::machine_config::Cidr;
 use crate::machine_config::network::{
     Addressing, Bond, Bridge, Dhcp, Fault, Interface, Match, Network, Part, Place, Route, Vlan,
 };
-use crate::machine_config::raw::{RawMatch, RawNetwork, RawRoute, Text};
+use crate::machine_config::raw::{RawBond, RawBridge, RawInterface, RawMatch, RawNetwork, RawRoute, RawVlan, Text};
+use crate::machine_config::{AddressError, Cidr, MacAddress};
 use crate::toml_document::Located;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,10 +16,10 @@ pub(super) fn network(raw: &RawNetwork, context: &Context<'_>) -> Result<Network
         nameservers: context.values(&raw.nameservers, values::address)?,
         search: context.values(&raw.search, values::domain)?,
         hosts: hosts(&raw.hosts, context)?,
-        interfaces: interfaces(raw, context)?,
-        vlans: vlans(raw, context)?,
-        bonds: bonds(raw, context)?,
-        bridges: bridges(raw, context)?,
+        interfaces: raw.interface.iter().map(|raw| interface(raw, context)).collect::<Result<_>>()?,
+        vlans: raw.vlan.iter().map(|raw| vlan(raw, context)).collect::<Result<_>>()?,
+        bonds: raw.bond.iter().map(|raw| bond(raw, context)).collect::<Result<_>>()?,
+        bridges: raw.bridge.iter().map(|raw| bridge(raw, context)).collect::<Result<_>>()?,
     };
     if let Err(fault) = network.check() {
         return Err(context.document.error_at(span(raw, &fault).unwrap_or(0..0), fault.message));
@@ -57,21 +57,14 @@ fn hosts(raw: &BTreeMap<Text, Vec<Text>>, context: &Context<'_>) -> Result<BTree
     Ok(hosts)
 }
 
-fn interfaces(raw: &RawNetwork, context: &Context<'_>) -> Result<Vec<Interface>> {
-    let interface = |raw: &crate::machine_config::raw::RawInterface| {
-        Ok(Interface {
-            name: context.value(&raw.name, values::link_name)?,
-            matches: matches(&raw.matches, context)?,
-            addressing: addressing(&Written::of(raw.dhcp.as_ref(), &raw.addresses, raw.mtu.as_ref(), &raw.routes), context)?,
-        })
-    };
-    raw.interface.iter().map(interface).collect()
+fn interface(raw: &RawInterface, context: &Context<'_>) -> Result<Interface> {
+    let name = context.value(&raw.name, values::link_name)?;
+    Ok(Interface { name, matches: matches(&raw.matches, context)?, addressing: addressing(&raw.into(), context)? })
 }
 
 fn matches(raw: &RawMatch, context: &Context<'_>) -> Result<Match> {
     let mac = raw.mac.as_ref().map(|text| {
-        let mac: crate::machine_config::MacAddress =
-            context.value(text, |text| text.parse().map_err(|error: crate::machine_config::AddressError| error.to_string()))?;
+        let mac: MacAddress = context.value(text, |text| text.parse().map_err(|error: AddressError| error.to_string()))?;
         if mac.0[0] & 1 == 1 || mac.0 == [0; 6] {
             return context.fail(text, format!("`{mac}` is no link's address: it is zero, or a group's"));
         }
@@ -84,55 +77,51 @@ fn matches(raw: &RawMatch, context: &Context<'_>) -> Result<Match> {
     })
 }
 
-fn vlans(raw: &RawNetwork, context: &Context<'_>) -> Result<Vec<Vlan>> {
-    let vlan = |raw: &crate::machine_config::raw::RawVlan| {
-        Ok(Vlan {
-            name: context.value(&raw.name, values::link_name)?,
-            id: context.number(&raw.id, 1..4095, "a VLAN's number")?,
-            over: (*raw.over).clone(),
-            addressing: addressing(&Written::of(raw.dhcp.as_ref(), &raw.addresses, raw.mtu.as_ref(), &raw.routes), context)?,
-        })
-    };
-    raw.vlan.iter().map(vlan).collect()
+fn vlan(raw: &RawVlan, context: &Context<'_>) -> Result<Vlan> {
+    Ok(Vlan {
+        name: context.value(&raw.name, values::link_name)?,
+        id: context.number(&raw.id, 1..4095, "a VLAN's number")?,
+        over: (*raw.over).clone(),
+        addressing: addressing(&raw.into(), context)?,
+    })
 }
 
-fn bonds(raw: &RawNetwork, context: &Context<'_>) -> Result<Vec<Bond>> {
-    let bond = |raw: &crate::machine_config::raw::RawBond| {
-        Ok(Bond {
-            name: context.value(&raw.name, values::link_name)?,
-            mode: *raw.mode,
-            members: raw.members.iter().map(|member| (**member).clone()).collect(),
-            addressing: addressing(&Written::of(raw.dhcp.as_ref(), &raw.addresses, raw.mtu.as_ref(), &raw.routes), context)?,
-        })
-    };
-    raw.bond.iter().map(bond).collect()
+fn bond(raw: &RawBond, context: &Context<'_>) -> Result<Bond> {
+    let name = context.value(&raw.name, values::link_name)?;
+    Ok(Bond { name, mode: *raw.mode, members: names(&raw.members), addressing: addressing(&raw.into(), context)? })
 }
 
-fn bridges(raw: &RawNetwork, context: &Context<'_>) -> Result<Vec<Bridge>> {
-    let bridge = |raw: &crate::machine_config::raw::RawBridge| {
-        Ok(Bridge {
-            name: context.value(&raw.name, values::link_name)?,
-            members: raw.members.iter().map(|member| (**member).clone()).collect(),
-            addressing: addressing(&Written::of(raw.dhcp.as_ref(), &raw.addresses, raw.mtu.as_ref(), &raw.routes), context)?,
-        })
-    };
-    raw.bridge.iter().map(bridge).collect()
+fn bridge(raw: &RawBridge, context: &Context<'_>) -> Result<Bridge> {
+    let name = context.value(&raw.name, values::link_name)?;
+    Ok(Bridge { name, members: names(&raw.members), addressing: addressing(&raw.into(), context)? })
+}
+
+fn names(texts: &[Text]) -> Vec<String> {
+    texts.iter().map(|text| (**text).clone()).collect()
 }
 
 /// The keys that every link has.
 #[derive(Clone, Copy)]
 struct Written<'a> {
+    name: &'a Text,
     dhcp: Option<&'a Located<Dhcp>>,
     addresses: &'a [Text],
     mtu: Option<&'a Located<i64>>,
     routes: &'a [RawRoute],
 }
 
-impl<'a> Written<'a> {
-    fn of(dhcp: Option<&'a Located<Dhcp>>, addresses: &'a [Text], mtu: Option<&'a Located<i64>>, routes: &'a [RawRoute]) -> Self {
-        Self { dhcp, addresses, mtu, routes }
-    }
+macro_rules! written {
+    ($($link:ident),*) => {
+        $(impl<'a> From<&'a $link> for Written<'a> {
+            fn from(raw: &'a $link) -> Self {
+                let $link { name, dhcp, addresses, mtu, routes, .. } = raw;
+                Self { name, dhcp: dhcp.as_ref(), addresses, mtu: mtu.as_ref(), routes }
+            }
+        })*
+    };
 }
+
+written!(RawInterface, RawVlan, RawBond, RawBridge);
 
 fn addressing(raw: &Written<'_>, context: &Context<'_>) -> Result<Addressing> {
     Ok(Addressing {
@@ -144,7 +133,7 @@ fn addressing(raw: &Written<'_>, context: &Context<'_>) -> Result<Addressing> {
 }
 
 fn cidr(text: &Text, context: &Context<'_>) -> Result<Cidr> {
-    context.value(text, |text| text.parse().map_err(|error: crate::machine_config::AddressError| error.to_string()))
+    context.value(text, |text| text.parse().map_err(|error: AddressError| error.to_string()))
 }
 
 fn route(raw: &RawRoute, context: &Context<'_>) -> Result<Route> {
@@ -164,7 +153,8 @@ fn route(raw: &RawRoute, context: &Context<'_>) -> Result<Route> {
 fn addressed(raw: &RawNetwork, context: &Context<'_>) -> Result<()> {
     let members = raw.bond.iter().flat_map(|bond| &bond.members).chain(raw.bridge.iter().flat_map(|bridge| &bridge.members));
     let parts: BTreeSet<&str> = members.chain(raw.vlan.iter().map(|vlan| &vlan.over)).map(|text| text.as_str()).collect();
-    for (name, written) in links(raw) {
+    for written in links(raw) {
+        let name = written.name;
         if written.dhcp.is_none() && written.addresses.is_empty() && !parts.contains(name.as_str()) {
             let message = format!("`{}` gets no address: say `addresses` or `dhcp` (\"no\", if that is meant)", **name);
             return context.fail(name, message);
@@ -173,19 +163,11 @@ fn addressed(raw: &RawNetwork, context: &Context<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Every link's name and common keys, in the order of [`Network::links`].
-fn links(raw: &RawNetwork) -> impl Iterator<Item = (&Text, Written<'_>)> {
-    let interfaces = raw
-        .interface
-        .iter()
-        .map(|raw| (&raw.name, Written::of(raw.dhcp.as_ref(), &raw.addresses, raw.mtu.as_ref(), &raw.routes)));
-    let vlans =
-        raw.vlan.iter().map(|raw| (&raw.name, Written::of(raw.dhcp.as_ref(), &raw.addresses, raw.mtu.as_ref(), &raw.routes)));
-    let bonds =
-        raw.bond.iter().map(|raw| (&raw.name, Written::of(raw.dhcp.as_ref(), &raw.addresses, raw.mtu.as_ref(), &raw.routes)));
-    let bridges =
-        raw.bridge.iter().map(|raw| (&raw.name, Written::of(raw.dhcp.as_ref(), &raw.addresses, raw.mtu.as_ref(), &raw.routes)));
-    interfaces.chain(vlans).chain(bonds).chain(bridges)
+/// The common keys of every link, in the order of [`Network::links`].
+fn links(raw: &RawNetwork) -> impl Iterator<Item = Written<'_>> {
+    let interfaces = raw.interface.iter().map(Written::from);
+    let vlans = raw.vlan.iter().map(Written::from);
+    interfaces.chain(vlans).chain(raw.bond.iter().map(Written::from)).chain(raw.bridge.iter().map(Written::from))
 }
 
 /// Where the part of a link that a fault names was written.
@@ -196,7 +178,7 @@ fn span(raw: &RawNetwork, fault: &Fault) -> Option<Range<usize>> {
         Place::Bond(at) => (at, raw.interface.len() + raw.vlan.len()),
         Place::Bridge(at) => (at, raw.interface.len() + raw.vlan.len() + raw.bond.len()),
     };
-    let (name, written) = links(raw).nth(before + at)?;
+    let written = links(raw).nth(before + at)?;
     let exact = match fault.part {
         Part::Name => None,
         Part::Match => raw.interface.get(at).and_then(|raw| {
@@ -212,9 +194,9 @@ fn span(raw: &RawNetwork, fault: &Fault) -> Option<Range<usize>> {
         }
         .map(Located::span),
         Part::Address(address) => written.addresses.get(address).map(Located::span),
-        Part::Route(route) => written.routes.get(route).map(|route| route.via.as_ref().unwrap_or(&route.to).span()),
+        Part::Route(route) => written.routes.get(route).map(|route| route.to.span()),
+        Part::Gateway(route) => written.routes.get(route)?.via.as_ref().map(Located::span),
         Part::Mtu => written.mtu.map(Located::span),
-        Part::Dhcp => written.dhcp.map(Located::span),
     };
-    Some(exact.unwrap_or_else(|| name.span()))
+    Some(exact.unwrap_or_else(|| written.name.span()))
 }
