@@ -1,8 +1,9 @@
 //! The image under test: built once per test run with the real binary, from real packages, as a user would.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The output folder of profile `base`, built (or found current) once per process.
 ///
@@ -112,20 +113,32 @@ pub fn artefact(folder: &Path, ending: &str) -> PathBuf {
 /// When it does not compile.
 #[expect(clippy::disallowed_methods, reason = "the product under test is a program")]
 pub fn kmimage() -> Command {
-    static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| {
+    let mut kmimage = Command::new(program("kmimage"));
+    kmimage.current_dir(root());
+    kmimage
+}
+
+/// A program of this workspace, freshly built as the tests are: `kmimage-init` to run one of init's children without a machine,
+/// `test-server`.
+///
+/// # Panics
+/// When it does not compile.
+#[expect(clippy::disallowed_methods, reason = "the product under test is a program")]
+pub fn program(name: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if !built.contains(name) {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
             // Of the whole workspace: its packages together decide the features of dependencies, and so what has to be compiled.
-            .args(["build", "--locked", "--workspace", "--bin", "kmimage"])
+            .args(["build", "--locked", "--quiet", "--workspace", "--bin", name])
             .current_dir(root())
             .status()
             .expect("cargo");
         assert!(status.success(), "cargo build: {status}");
-    });
-    let mut kmimage = Command::new(target().join("debug/kmimage"));
-    kmimage.current_dir(root());
-    kmimage
+        built.insert(name.to_owned());
+    }
+    target().join("debug").join(name)
 }
 
 fn root() -> &'static Path {

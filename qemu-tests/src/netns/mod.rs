@@ -19,6 +19,7 @@
 pub mod daemon;
 pub mod dnsmasq;
 pub mod radvd;
+pub mod servers;
 
 use crate::foreign::{program, run};
 use daemon::Daemon;
@@ -172,6 +173,7 @@ impl Drop for Netns {
 mod tests {
     use super::dnsmasq::Dnsmasq;
     use super::radvd::Radvd;
+    use super::servers::{Authority, Server};
     use super::*;
     use std::time::Duration;
 
@@ -187,6 +189,12 @@ mod tests {
             &lan,
             "interface br0 { AdvSendAdvert on; MaxRtrAdvInterval 4; MinRtrAdvInterval 3; prefix fd77::/64 { }; };",
         );
+        let http = Server::http(&lan, "10.77.0.1:80");
+        http.put("hello", b"by http");
+        let authority = Authority::new();
+        let https = Server::https(&lan, "10.77.0.1:443", &authority.certificate("DNS:example.test,IP:10.77.0.1"));
+        https.put("hello", b"by https");
+        let sntp = Server::sntp(&lan, "10.77.0.1:123", -3_600_000);
         let node = lan.beside();
         lan.veth("node0", "br0", &node, "eth0", "52:54:00:00:00:01");
         node.ip("address add 10.77.0.2/24 dev eth0");
@@ -205,7 +213,20 @@ mod tests {
             "-c",
             "for i in $(seq 100); do ip -6 address show dev eth0 | grep -q fd77: && exit 0; sleep 0.1; done; exit 1",
         ]);
-        drop(radvd);
+        assert_eq!(node.run(&["curl", "--silent", "http://10.77.0.1/hello"]), "by http");
+        http.wait_for("the request in the log", Duration::from_secs(5), |line| {
+            (line == "10.77.0.2: GET /hello HTTP/1.1 200 OK").then_some(())
+        });
+        let trusted = tempfile::NamedTempFile::new().unwrap();
+        fs_err::write(trusted.path(), authority.pem()).unwrap();
+        let trusted = trusted.path().to_str().unwrap();
+        assert_eq!(node.run(&["curl", "--silent", "--cacert", trusted, "https://10.77.0.1/hello"]), "by https");
+        // The server's time of sending, in whole seconds since 1900.
+        let ask = "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); \
+            s.sendto(bytes([0x23])+bytes(47),('10.77.0.1',123)); r=s.recv(512); \
+            import time; print(r[0], r[1], round((int.from_bytes(r[40:44],'big')-2208988800-time.time())/60))";
+        assert_eq!(node.run(&["python3", "-c", ask]), "36 2 -60\n");
+        drop((radvd, sntp));
         assert_eq!(run(program("ip").args(["-brief", "link"])), outside, "the host's network stays as it is");
     }
 }
