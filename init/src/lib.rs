@@ -8,6 +8,7 @@ mod applets;
 pub mod console;
 pub mod facts;
 pub mod failure;
+pub mod network;
 pub mod stage1;
 pub mod system;
 
