@@ -40,6 +40,13 @@ pub const RUN: &str = "/run/kmimage";
 /// Where the partition `state` is mounted.
 pub const STATE: &str = "/run/kmimage/state";
 
+/// On `state`: the machine config that was taken, where it is from, and what the platform said.
+pub const STATE_CONFIG: &str = "/run/kmimage/state/config";
+
+/// The mark that the machine has once been ready with a config: from then on the config on `state` outranks its sources. Whoever finds
+/// that this is another machine (a clone) removes it, before anything else of the old one's identity.
+pub const READY_MARK: &str = "/run/kmimage/state/config/ready";
+
 /// The machine config that is in force, as it was written by its author.
 pub const MACHINE_CONFIG: &str = "/run/kmimage/config/machine.toml";
 

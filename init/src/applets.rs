@@ -2,7 +2,7 @@
 //!
 //! An applet is named by the program's own name (`/sbin/modprobe` is a link to it) or by its first argument.
 
-use crate::network;
+use crate::{config, network};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 type Applet = fn(&[String]) -> ExitCode;
 
 /// Every applet by its name.
-const APPLETS: [(&str, Applet); 1] = [(network::APPLET, network::applet)];
+const APPLETS: [(&str, Applet); 2] = [(config::APPLET, config::run), (network::APPLET, network::applet)];
 
 /// The applet that a command line asks for, with its arguments. `None`: there is none of that name.
 pub(crate) fn find(words: &[String]) -> Option<(Applet, &[String])> {

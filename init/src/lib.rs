@@ -5,6 +5,7 @@
 //! reaps, and powers the machine off when asked. It is small, synchronous and free of `unsafe`; every system call is in `kmimage-sys`.
 
 mod applets;
+pub mod config;
 pub mod console;
 pub mod facts;
 pub mod failure;

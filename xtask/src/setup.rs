@@ -3,7 +3,7 @@
 use crate::run::{Outcome, cargo, command, installed, run};
 
 /// Program, the Debian package that has it. Each is there to judge something that we write or derive.
-const PROGRAMS: [(&str, &str); 25] = [
+const PROGRAMS: [(&str, &str); 27] = [
     ("apt-get", "apt"),
     ("curl", "curl"),
     ("depmod", "kmod"),
@@ -14,6 +14,7 @@ const PROGRAMS: [(&str, &str); 25] = [
     ("fsck.fat", "dosfstools"),
     ("g++", "g++"),
     ("ip", "iproute2"),
+    ("genisoimage", "genisoimage"),
     ("ldconfig", "libc-bin"),
     ("mdir", "mtools"),
     ("mksquashfs", "squashfs-tools"),
@@ -30,6 +31,7 @@ const PROGRAMS: [(&str, &str); 25] = [
     ("update-ca-certificates", "ca-certificates"),
     ("unsquashfs", "squashfs-tools"),
     ("veritysetup", "cryptsetup-bin"),
+    ("xorriso", "xorriso"),
 ];
 
 /// Installs what is missing.
