@@ -118,6 +118,8 @@ pub struct Ready {
     pub slot: Slot,
     /// The root hash that device-mapper holds the root to.
     pub root_hash: RootHash,
+    /// Where the machine config is from; `none` where there is none.
+    pub config: String,
 }
 
 impl Ready {
@@ -131,6 +133,7 @@ impl Ready {
             .with("version", &self.version)
             .with("slot", self.slot)
             .with("roothash", self.root_hash)
+            .with("config", &self.config)
     }
 
     /// From a state line; `None`: a line of another state.
@@ -142,6 +145,7 @@ impl Ready {
                 version: text("version")?.to_owned(),
                 slot: text("slot")?.parse().map_err(|_| StateLineError::Field("slot"))?,
                 root_hash: text("roothash")?.parse().map_err(|_| StateLineError::Field("roothash"))?,
+                config: text("config")?.to_owned(),
             })
         })
     }
@@ -222,9 +226,14 @@ mod tests {
 
     #[test]
     fn the_ready_line_is_this_text() {
-        let ready =
-            Ready { role: "base".to_owned(), version: "0.1.0".to_owned(), slot: Slot::A, root_hash: RootHash([0xc0; 32]) };
-        let text = format!("kmimage: ready role=base version=0.1.0 slot=a roothash={}", "c0".repeat(32));
+        let ready = Ready {
+            role: "base".to_owned(),
+            version: "0.1.0".to_owned(),
+            slot: Slot::A,
+            root_hash: RootHash([0xc0; 32]),
+            config: "none".to_owned(),
+        };
+        let text = format!("kmimage: ready role=base version=0.1.0 slot=a roothash={} config=none", "c0".repeat(32));
         assert_eq!(ready.line().to_string(), text);
         let line = StateLine::parse(&format!("{text}\r\n")).unwrap();
         assert_eq!(Ready::from_line(&line), Some(Ok(ready)));

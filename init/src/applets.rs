@@ -2,7 +2,7 @@
 //!
 //! An applet is named by the program's own name (`/sbin/modprobe` is a link to it) or by its first argument.
 
-use crate::{config, network};
+use crate::{config, network, services};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,7 +10,17 @@ use std::process::ExitCode;
 type Applet = fn(&[String]) -> ExitCode;
 
 /// Every applet by its name.
-const APPLETS: [(&str, Applet); 2] = [(config::APPLET, config::run), (network::APPLET, network::applet)];
+const APPLETS: &[(&str, Applet)] = &[
+    (config::APPLET, config::run),
+    (network::APPLET, network::applet),
+    (services::LOG_FILES, services::log_files),
+    (services::probe::HTTP, services::probe::http),
+];
+
+/// Whether there is an applet of this name.
+pub(crate) fn knows(name: &str) -> bool {
+    APPLETS.iter().any(|(known, _)| *known == name)
+}
 
 /// The applet that a command line asks for, with its arguments. `None`: there is none of that name.
 pub(crate) fn find(words: &[String]) -> Option<(Applet, &[String])> {

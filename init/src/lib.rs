@@ -10,6 +10,7 @@ pub mod console;
 pub mod facts;
 pub mod failure;
 pub mod network;
+pub mod services;
 pub mod stage1;
 pub mod system;
 

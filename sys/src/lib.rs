@@ -15,5 +15,7 @@ pub mod power;
 pub mod process;
 pub mod router_options;
 pub mod signals;
+pub mod socket;
+pub mod spawn;
 pub mod terminal;
 pub mod uevent;

@@ -12,9 +12,12 @@ pub enum Signal {
     Child,
     /// Ctrl-Alt-Del (SIGINT, from the kernel).
     Interrupt,
+    /// The end is asked for (SIGTERM).
+    Terminate,
 }
 
-const LISTENED: [(i32, Signal); 2] = [(libc::SIGCHLD, Signal::Child), (libc::SIGINT, Signal::Interrupt)];
+const LISTENED: [(i32, Signal); 3] =
+    [(libc::SIGCHLD, Signal::Child), (libc::SIGINT, Signal::Interrupt), (libc::SIGTERM, Signal::Terminate)];
 
 /// A descriptor that is readable when a signal has come.
 #[derive(Debug)]
@@ -91,6 +94,6 @@ mod tests {
                 break;
             }
         }
-        assert_eq!(reaped, Some(child.id()));
+        assert_eq!(reaped, Some((child.id(), process::Exit::Code(0))));
     }
 }

@@ -1,9 +1,10 @@
-//! Process 1 in the root: mounts, the word `ready`, then waiting for something to do.
+//! Process 1 in the root: it mounts what a system needs, starts its children, makes the machine what its config says, and waits.
 //!
-//! It starts no services and writes to no disk yet. Everything that it waits for is one of three descriptors: signals, the kernel's
-//! announcements of devices, and power buttons.
+//! One loop over signals, the kernel's announcements of devices, power buttons and what children write. Nothing in it blocks: what
+//! could hang (a disk, a name to look up) is done by a child. `boot` decides where the machine stands, `services` what runs.
 
-mod image_services;
+mod boot;
+mod life;
 mod mounts;
 mod power_keys;
 mod proof;
@@ -14,19 +15,20 @@ pub use mounts::{MOUNTS, Row};
 use crate::console::Consoles;
 use crate::facts::{self, FactError};
 use crate::failure;
+use crate::services::Supervisor;
+use crate::services::cgroups::Cgroups;
 use kmimage_contract::cmdline::{BootParameters, CmdlineError};
-use kmimage_contract::state_line::{Ready, StateLine};
-use kmimage_contract::{RootHash, paths};
+use kmimage_contract::paths;
+use kmimage_contract::state_line::StateLine;
 use kmimage_sys::device_mapper::DeviceMapperError;
 use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::module;
-use kmimage_sys::signals::{Signal, Signals};
-use kmimage_sys::uevent::{Received, UeventSocket};
-use kmimage_sys::{mount, poll, power, process};
+use kmimage_sys::signals::Signals;
+use kmimage_sys::uevent::UeventSocket;
+use kmimage_sys::{mount, power, process};
+use life::Life;
 use power_keys::PowerKeys;
-use shutdown::{End, shut_down};
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 /// Modules of the root that process 1 itself needs: Debian's kernel has the power button and its events as modules.
@@ -70,6 +72,9 @@ pub enum SystemError {
     NoSlot(String),
 }
 
+/// Where the control groups are mounted.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
 /// Runs process 1 until the machine goes off.
 pub fn run() -> ! {
     match serve() {
@@ -81,7 +86,7 @@ pub fn run() -> ! {
 fn serve() -> Result<std::convert::Infallible, SystemError> {
     process::clear_umask();
     mounts::mount_all()?;
-    let mut signals = Signals::open().map_err(SystemError::Events)?;
+    let signals = Signals::open().map_err(SystemError::Events)?;
     let events = UeventSocket::open().map_err(SystemError::Events)?;
     // Without the kernel's consent Ctrl-Alt-Del restarts at once, as ever.
     let _ = power::own_ctrl_alt_del();
@@ -89,48 +94,29 @@ fn serve() -> Result<std::convert::Infallible, SystemError> {
     let mut consoles = Consoles::new(&cmdline.consoles());
     let parameters = cmdline.boot_parameters()?;
     name_ignored(&parameters, &mut consoles);
+    let release = facts::release::read()?;
+    let supervisor = Supervisor::new(cgroups(&mut consoles));
+    let mut life = Life::new(release, parameters.root_hash, consoles, supervisor);
+    life.begin();
     load_modules();
     let mut keys = PowerKeys::default();
     keys.look();
-    image_services::start_all();
-    consoles.say(&ready(&parameters.root_hash)?.line());
-    loop {
-        let descriptors: Vec<BorrowedFd<'_>> = [signals.as_fd(), events.as_fd()].into_iter().chain(keys.descriptors()).collect();
-        poll::readable(&descriptors, None).map_err(SystemError::Events)?;
-        let mut end = None;
-        while let Some(signal) = signals.take().map_err(SystemError::Events)? {
-            match signal {
-                Signal::Child => reap_all().map_err(SystemError::Events)?,
-                Signal::Interrupt => end = Some((End::Restart, "ctrl-alt-del")),
-            }
-        }
-        let came = device_came(&events).map_err(SystemError::Events)?;
-        if keys.pressed() {
-            end = Some((End::PowerOff, "power-button"));
-        }
-        // Only now: `pressed` lets go of a button that has gone, and one that came back under its name is a new one.
-        if came {
-            keys.look();
-        }
-        if let Some((end, reason)) = end {
-            shut_down(end, reason, &mut consoles);
-        }
-    }
+    life.live(signals, &events, keys)
 }
 
-/// What is said once everything is there: and only if the kernel says that the root is the verified one.
-fn ready(root_hash: &RootHash) -> Result<Ready, SystemError> {
-    let release = facts::release::read()?;
-    let slot = proof::slot_of_verified_root(root_hash)?;
-    Ok(Ready { role: release.role, version: release.version, slot, root_hash: *root_hash })
+/// The control groups. A kernel that refuses them runs services without bounds, which is said.
+fn cgroups(consoles: &mut Consoles) -> Option<Cgroups> {
+    let opened = Cgroups::open(Path::new(CGROUPS));
+    if let Err(error) = &opened {
+        consoles.say(&StateLine::new("odd").with("what", "control groups").with("message", error));
+    }
+    opened.ok()
 }
 
 /// Nothing on the command line is passed over in silence if it is kmimage's.
 fn name_ignored(parameters: &BootParameters, consoles: &mut Consoles) {
-    let config = parameters.config.iter().map(|_| ("kmimage.config", "this release reads no machine config"));
-    let unknown = parameters.unknown.iter().map(|key| (key.as_str(), "unknown parameter"));
-    for (key, reason) in config.chain(unknown) {
-        consoles.say(&StateLine::new("ignored").with("parameter", key).with("reason", reason));
+    for key in &parameters.unknown {
+        consoles.say(&StateLine::new("ignored").with("parameter", key).with("reason", "unknown parameter"));
     }
 }
 
@@ -148,23 +134,6 @@ fn load_modules() {
             if let Err(error) = module::load(&folder.join(path)) {
                 kernel_log::write(Level::Warning, &format!("kmimage-init: loading {path}: {error}"));
             }
-        }
-    }
-}
-
-fn reap_all() -> io::Result<()> {
-    while process::reap()?.is_some() {}
-    Ok(())
-}
-
-/// Reads all announcements; whether one could be about a new power button.
-fn device_came(events: &UeventSocket) -> io::Result<bool> {
-    let mut came = false;
-    loop {
-        match events.receive()? {
-            Received::Event(event) => came |= event.get("SUBSYSTEM") == "input" && event.get("ACTION") == "add",
-            Received::Lost => came = true,
-            Received::Nothing => return Ok(came),
         }
     }
 }

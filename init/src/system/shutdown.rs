@@ -1,8 +1,6 @@
 //! The way down: end what runs, write out what is not written, let go of the disks, power off or restart.
 
-use crate::console::Consoles;
 use crate::{facts, failure};
-use kmimage_contract::state_line::StateLine;
 use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::process::{self, End as Ending};
 use kmimage_sys::{mount, power};
@@ -14,6 +12,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long writing out may take: a disk that takes nothing must not keep the machine on.
 const WRITING: Duration = Duration::from_secs(10);
+/// How long unmounting may take, for the same reason.
+const RELEASING: Duration = Duration::from_secs(10);
 /// How often it is looked whether they have.
 const ROUND: Duration = Duration::from_millis(20);
 
@@ -24,22 +24,48 @@ pub(super) enum End {
     Restart,
 }
 
-/// Ends the run; never returns.
-pub(super) fn shut_down(end: End, reason: &str, consoles: &mut Consoles) -> ! {
-    let state = match end {
-        End::PowerOff => "powering-off",
-        End::Restart => "restarting",
+impl End {
+    /// The state that is said when it begins.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::PowerOff => "powering-off",
+            Self::Restart => "restarting",
+        }
+    }
+
+    fn now(self) -> std::io::Result<()> {
+        match self {
+            Self::PowerOff => power::power_off(),
+            Self::Restart => power::restart(),
+        }
+    }
+}
+
+/// Makes sure that the run ends even if the way down doesn't: after `limit` the kernel is told to, whatever is left.
+pub(super) fn end_at_last(end: End, limit: Duration) {
+    let last_resort = move || {
+        std::thread::sleep(limit);
+        kernel_log::write(Level::Warning, "kmimage-init: the way down took too long and ends here");
+        let _ = end.now();
+        let _ = power::restart();
     };
-    consoles.say(&StateLine::new(state).with("reason", reason));
+    if let Err(error) = std::thread::Builder::new().stack_size(64 << 10).spawn(last_resort) {
+        kernel_log::write(Level::Warning, &format!("kmimage-init: nobody watches the way down: {error}"));
+    }
+}
+
+/// How long [`finish`] may take.
+pub(super) const FINISH: Duration = Duration::from_secs(60);
+
+/// Ends the run once the services have ended; never returns.
+pub(super) fn finish(end: End) -> ! {
     end_processes();
     write_out();
-    release_disks();
+    if !ends_within(RELEASING, release_disks) {
+        kernel_log::write(Level::Warning, "kmimage-init: a disk could not be let go in time");
+    }
     write_out();
-    let refused = match end {
-        End::PowerOff => power::power_off(),
-        End::Restart => power::restart(),
-    };
-    match refused {
+    match end.now() {
         Err(error) => failure::stop("shutdown", &error),
         Ok(()) => failure::stop("shutdown", &std::io::Error::other("the kernel did not end the run")),
     }

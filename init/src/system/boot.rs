@@ -1,0 +1,336 @@
+//! What is known of the boot so far, and what that makes of the machine: booting, waiting, in maintenance, or ready. Pure.
+//!
+//! Children say what they found in state lines; each changes one fact here. Nothing else decides whether the machine is ready.
+
+use kmimage_contract::state_line::StateLine;
+
+/// Everything that decides where the machine stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Boot {
+    /// Whether the image does its work without a config.
+    works_without_config: bool,
+    pub(super) state: Found,
+    pub(super) var: Found,
+    pub(super) config: Config,
+    /// Whether what the config asks for has been made so; or what could not be.
+    pub(super) applied: Found,
+    pub(super) network: Found,
+}
+
+/// What is known of a part of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing yet; or what it waits for itself.
+    Unknown(String),
+    /// It is as it should be.
+    Good,
+    /// It can't be had, and why.
+    Failed(String),
+}
+
+/// What is known of the machine config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Config {
+    /// Its sources are still being read.
+    Unknown,
+    /// There is one.
+    Taken {
+        /// Where it is from.
+        source: String,
+    },
+    /// There is none.
+    Absent,
+    /// There is one that can't be taken.
+    Refused {
+        /// Where it is from.
+        source: String,
+        /// What is wrong with it.
+        error: String,
+    },
+}
+
+/// What follows from something that a child said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// A condition that units need holds, or doesn't any more.
+    Condition(&'static str, bool),
+    /// It is known (anew) what the machine is to be: make it so.
+    Configure,
+    /// A source of configs is reached by the network: start it as it is by default.
+    NetworkFirst,
+    /// The machine is to go off, or to restart.
+    End {
+        /// Whether it restarts.
+        restart: bool,
+        /// Who wants it.
+        reason: String,
+    },
+}
+
+/// Where the machine stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// On its way, and this is what it waits for.
+    Waiting {
+        /// What.
+        what: &'static str,
+        /// What is known of it.
+        detail: String,
+    },
+    /// It can't go on without somebody's help.
+    Maintenance {
+        /// Why.
+        reason: String,
+    },
+    /// It does what it is for.
+    Ready,
+}
+
+impl Boot {
+    /// The beginning of a boot of an image with this role. What no child finds out (`is_there` says which there are) counts as good.
+    pub(super) fn new(role: &str, is_there: impl Fn(&str) -> bool) -> Self {
+        let unknown = |child| if is_there(child) { Found::Unknown(String::new()) } else { Found::Good };
+        Self {
+            works_without_config: role == "base",
+            state: unknown("storage"),
+            var: unknown("storage"),
+            config: if is_there("config") { Config::Unknown } else { Config::Absent },
+            applied: Found::Unknown(String::new()),
+            network: unknown("network"),
+        }
+    }
+
+    /// Takes in what a built-in child said.
+    pub(super) fn hear(&mut self, line: &StateLine) -> Vec<Effect> {
+        match line.state() {
+            "devices" if line.get("coldplug") == Some("done") => vec![Effect::Condition("coldplug", true)],
+            "storage" => self.hear_storage(line),
+            "storage-failed" => self.hear_storage_failed(line),
+            "config" => self.hear_config(line),
+            "network" => self.hear_network(line),
+            "time" => match line.get("synchronized") {
+                Some("yes") => vec![Effect::Condition("time", true)],
+                _ => Vec::new(),
+            },
+            "request" => hear_request(line).into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn hear_storage(&mut self, line: &StateLine) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if line.get("state") == Some("mounted") {
+            self.state = Found::Good;
+            effects.push(Effect::Condition("state", true));
+        }
+        if line.get("var") == Some("mounted") {
+            self.var = Found::Good;
+            effects.push(Effect::Condition("var", true));
+        }
+        effects
+    }
+
+    /// A disk that can't be had is no reason not to look for a config: it may be what the disk waits for.
+    fn hear_storage_failed(&mut self, line: &StateLine) -> Vec<Effect> {
+        let text = |key| line.get(key).unwrap_or_default();
+        let what = text("what");
+        let failed = Found::Failed(format!("{what}: {}; {}", text("cause"), text("remedy")).trim_end_matches("; ").to_owned());
+        match what {
+            "state" => {
+                self.state = failed;
+                vec![Effect::Condition("state", true)]
+            }
+            _ => {
+                self.var = failed;
+                Vec::new()
+            }
+        }
+    }
+
+    fn hear_config(&mut self, line: &StateLine) -> Vec<Effect> {
+        let text = |key| line.get(key).unwrap_or_default().to_owned();
+        let config = match line.get("result") {
+            // For an answer from a URL.
+            Some("waiting") => return vec![Effect::NetworkFirst],
+            Some("taken") => Config::Taken { source: text("source") },
+            Some("none") => Config::Absent,
+            Some("refused") => Config::Refused { source: text("source"), error: text("error") },
+            _ => return Vec::new(),
+        };
+        // A bad document changes nothing for a machine that has a good one.
+        if matches!((&self.config, &config), (Config::Taken { .. }, Config::Refused { .. } | Config::Absent)) {
+            return Vec::new();
+        }
+        self.config = config;
+        self.applied = Found::Unknown(String::new());
+        vec![Effect::Configure]
+    }
+
+    fn hear_network(&mut self, line: &StateLine) -> Vec<Effect> {
+        match (line.get("usable"), line.get("waiting")) {
+            (Some("yes"), _) => {
+                self.network = Found::Good;
+                vec![Effect::Condition("network", true)]
+            }
+            (Some(_), waiting) => {
+                self.network = Found::Unknown(waiting.unwrap_or_default().to_owned());
+                vec![Effect::Condition("network", false)]
+            }
+            (None, Some(waiting)) if self.network != Found::Good => {
+                self.network = Found::Unknown(waiting.to_owned());
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Where the machine stands; `services` are those that the machine is for and that are not ready.
+    pub(super) fn standing(&self, unready: &[&str]) -> Standing {
+        let maintenance = |reason: String| Standing::Maintenance { reason };
+        let waiting = |what, detail: &str| Standing::Waiting { what, detail: detail.to_owned() };
+        for (what, found) in [("state", &self.state), ("var", &self.var)] {
+            if let Found::Failed(why) = found {
+                return maintenance(format!("{what} failed: {why}"));
+            }
+        }
+        match &self.config {
+            Config::Refused { source, error } => return maintenance(format!("the config from {source} is refused: {error}")),
+            Config::Absent if !self.works_without_config => return maintenance("there is no machine config".to_owned()),
+            Config::Unknown | Config::Taken { .. } | Config::Absent => {}
+        }
+        if let Found::Failed(why) = &self.applied {
+            return maintenance(why.clone());
+        }
+        if self.config == Config::Unknown {
+            return waiting(if self.state == Found::Good { "config" } else { "state" }, "");
+        }
+        for (what, found) in [("var", &self.var), ("configuration", &self.applied), ("network", &self.network)] {
+            if let Found::Unknown(detail) = found {
+                return waiting(what, detail);
+            }
+        }
+        if unready.is_empty() { Standing::Ready } else { waiting("services", &unready.join(",")) }
+    }
+
+    /// Where the config is from, as the line `ready` has it.
+    pub(super) fn config_source(&self) -> &str {
+        match &self.config {
+            Config::Taken { source } => source,
+            _ => "none",
+        }
+    }
+}
+
+fn hear_request(line: &StateLine) -> Option<Effect> {
+    let reason = line.get("reason").unwrap_or("request").to_owned();
+    match line.get("action")? {
+        "power-off" => Some(Effect::End { restart: false, reason }),
+        "reboot" => Some(Effect::End { restart: true, reason }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hear(boot: &mut Boot, lines: &[&str]) -> Vec<Effect> {
+        lines.iter().flat_map(|line| boot.hear(&StateLine::parse(&format!("kmimage: {line}")).unwrap())).collect()
+    }
+
+    const DISKS: [&str; 2] = ["storage state=mounted", "storage var=mounted size=1"];
+
+    /// What the machine is after these lines, as text.
+    fn standing(role: &str, lines: &[&str], applied: Found, unready: &[&str]) -> String {
+        let mut boot = Boot::new(role, |_| true);
+        hear(&mut boot, lines);
+        boot.applied = applied;
+        match boot.standing(unready) {
+            Standing::Ready => "ready".to_owned(),
+            Standing::Waiting { what, detail } => format!("waiting {what} {detail}").trim_end().to_owned(),
+            Standing::Maintenance { reason } => format!("maintenance {reason}"),
+        }
+    }
+
+    #[test]
+    fn each_missing_part_is_waited_for_by_name() {
+        let check = |lines: &[&str], expect: &str| assert_eq!(standing("base", lines, Found::Good, &[]), expect, "{lines:?}");
+        let [state, var] = DISKS;
+        let (none, up) = ("config result=none", "network usable=yes");
+        check(&[], "waiting state");
+        check(&[var], "waiting state");
+        check(&[state], "waiting config");
+        check(&[state, none], "waiting var");
+        check(&[state, var, none], "waiting network");
+        check(&[state, var, none, "network waiting=carrier"], "waiting network carrier");
+        check(&[state, var, none, up], "ready");
+        check(&[up, none, var, state], "ready");
+        check(&[state, var, none, up, "network usable=no waiting=address"], "waiting network address");
+        check(&[state, var, none, up, "network waiting=carrier"], "ready");
+        check(&[state, var, "config result=taken source=iso sha256=00", up], "ready");
+    }
+
+    #[test]
+    fn what_needs_help_is_maintenance() {
+        let check = |role: &str, lines: &[&str], expect: &str| {
+            let lines = [lines, &["network usable=yes"]].concat();
+            assert_eq!(standing(role, &lines, Found::Good, &[]), expect, "{lines:?}");
+        };
+        let [state, var] = DISKS;
+        check("worker", &[state, var, "config result=none"], "maintenance there is no machine config");
+        check("worker", &[state, var, "config result=taken source=esp"], "ready");
+        let refused = "config result=refused source=url error=\"no such key\"";
+        check("base", &[state, var, refused], "maintenance the config from url is refused: no such key");
+        check("base", &[state, var, refused, "config result=taken source=iso"], "ready");
+        // Once there is a good one, others don't matter.
+        check("base", &[state, var, "config result=taken source=iso", refused, "config result=none"], "ready");
+        let failed = "storage-failed what=var cause=\"no such partition\" remedy=\"write the image anew\"";
+        check(
+            "base",
+            &[state, failed, "config result=none"],
+            "maintenance var failed: var: no such partition; write the image anew",
+        );
+        let failed = "storage-failed what=state cause=\"damaged\"";
+        check("base", &[failed, "config result=none"], "maintenance state failed: state: damaged");
+    }
+
+    #[test]
+    fn what_could_not_be_applied_and_services_count() {
+        let lines = [DISKS[0], DISKS[1], "config result=none", "network usable=yes"];
+        assert_eq!(standing("base", &lines, Found::Unknown(String::new()), &[]), "waiting configuration");
+        assert_eq!(standing("base", &lines, Found::Failed("no /etc".to_owned()), &[]), "maintenance no /etc");
+        assert_eq!(standing("base", &lines, Found::Good, &["a", "b"]), "waiting services a,b");
+    }
+
+    #[test]
+    fn lines_have_effects() {
+        let mut boot = Boot::new("base", |_| true);
+        let mut check = |line: &str, expect: &[Effect]| assert_eq!(hear(&mut boot, &[line]), expect, "{line}");
+        check("devices coldplug=done", &[Effect::Condition("coldplug", true)]);
+        check("devices added=vdb", &[]);
+        check("storage state=mounted", &[Effect::Condition("state", true)]);
+        check("storage var=mounted size=9", &[Effect::Condition("var", true)]);
+        check("storage-failed what=state cause=x", &[Effect::Condition("state", true)]);
+        check("storage-failed what=data cause=x", &[]);
+        check("config result=waiting source=http://x reason=asking", &[Effect::NetworkFirst]);
+        check("config result=refused source=iso error=x", &[Effect::Configure]);
+        check("config result=taken source=iso", &[Effect::Configure]);
+        check("config result=refused source=iso error=x", &[]);
+        check("config result=ignored source=iso", &[]);
+        check("network usable=yes", &[Effect::Condition("network", true)]);
+        check("network usable=no", &[Effect::Condition("network", false)]);
+        check("network interface=ens3 state=up", &[]);
+        check("time synchronized=yes offset=1", &[Effect::Condition("time", true)]);
+        check("request action=power-off reason=guest-agent", &[Effect::End { restart: false, reason: "guest-agent".to_owned() }]);
+        check("request action=reboot", &[Effect::End { restart: true, reason: "request".to_owned() }]);
+        check("request action=dance", &[]);
+        check("request", &[]);
+    }
+
+    #[test]
+    fn parts_that_no_child_is_there_for_are_not_waited_for() {
+        let boot = Boot::new("base", |_| false);
+        assert_eq!(boot.standing(&[]), Standing::Waiting { what: "configuration", detail: String::new() });
+        assert_eq!(boot.config_source(), "none");
+    }
+}
