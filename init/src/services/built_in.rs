@@ -36,7 +36,7 @@ pub(crate) enum Stage {
 const ROWS: [Row; 8] = [
     Row { name: "devices", kind: Kind::Lasting, stage: Stage::Facts, needs: &[], ready: "coldplug", awaited: 0 },
     Row { name: "storage", kind: Kind::Once, stage: Stage::Facts, needs: &[], ready: "", awaited: 0 },
-    Row { name: "config", kind: Kind::Lasting, stage: Stage::Facts, needs: &["state"], ready: "", awaited: 0 },
+    Row { name: "config", kind: Kind::Lasting, stage: Stage::Facts, needs: &["state", "coldplug"], ready: "", awaited: 0 },
     Row { name: LOG_FILES, kind: Kind::Lasting, stage: Stage::Facts, needs: &["var"], ready: "", awaited: 0 },
     Row { name: "network", kind: Kind::Lasting, stage: Stage::Network, needs: &[], ready: "network", awaited: 0 },
     Row { name: "time", kind: Kind::Lasting, stage: Stage::Applied, needs: &[], ready: "time", awaited: 30 },
@@ -46,8 +46,13 @@ const ROWS: [Row; 8] = [
 
 /// The children that are wanted in these stages.
 pub(crate) fn built_in(stages: &[Stage]) -> BTreeMap<String, Unit> {
-    let wanted = ROWS.iter().filter(|row| stages.contains(&row.stage) && applets::knows(row.name));
+    let wanted = ROWS.iter().filter(|row| stages.contains(&row.stage) && is_there(row.name));
     wanted.map(|row| (row.name.to_owned(), unit(row))).collect()
+}
+
+/// Whether there is a child of this name. None of them does its work without the devices and the disk.
+pub(crate) fn is_there(name: &str) -> bool {
+    applets::knows(name) && ["devices", "storage"].into_iter().all(applets::knows)
 }
 
 fn unit(row: &Row) -> Unit {

@@ -4,9 +4,8 @@ use super::boot::{Boot, Config, Effect, Found, Standing};
 use super::power_keys::PowerKeys;
 use super::shutdown::{self, End};
 use super::{SystemError, proof};
-use crate::applets;
 use crate::console::Consoles;
-use crate::services::{Heard, Stage, Supervisor, Unit, built_in, image_services};
+use crate::services::{Heard, Stage, Supervisor, Unit, built_in, image_services, is_there};
 use kmimage_contract::RootHash;
 use kmimage_contract::release::Release;
 use kmimage_contract::state_line::{Ready, StateLine};
@@ -45,7 +44,7 @@ pub(super) struct Life {
 
 impl Life {
     pub(super) fn new(release: Release, root_hash: RootHash, consoles: Consoles, supervisor: Supervisor) -> Self {
-        let boot = Boot::new(&release.role, applets::knows);
+        let boot = Boot::new(&release.role, is_there);
         Self {
             release,
             root_hash,
