@@ -56,6 +56,15 @@ pub const PLATFORM: &str = "/run/kmimage/config/platform.json";
 /// What init's child `network` is to make true, as JSON.
 pub const NETWORK: &str = "/run/kmimage/network.json";
 
+/// Which servers init's child `time` is to ask, as JSON: `{"servers": ["ntp.example.org"]}`. What DHCP names is in [`NTP`].
+pub const TIME: &str = "/run/kmimage/time.json";
+
+/// The time servers that DHCP name, as JSON of the same form; `network` writes it.
+pub const NTP: &str = "/run/kmimage/net/ntp.json";
+
+/// Where init's child `log` is to send logs, as JSON: `{"receiver": "tcp://10.0.0.9:514", "hostname": "node-1"}`.
+pub const LOG: &str = "/run/kmimage/log.json";
+
 /// resolv.conf and hosts of this machine: /etc links to them, because they change while it runs.
 pub const NET: &str = "/run/kmimage/net";
 

@@ -4,7 +4,7 @@ use crate::run::{Outcome, say};
 use std::path::{Path, PathBuf};
 
 fn pages() -> impl IntoIterator<Item = (&'static str, String)> {
-    kmimage::profile::reference::files()
+    kmimage::profile::reference::files().into_iter().chain(kmimage::machine_config::reference::files())
 }
 
 /// Writes every generated page.

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod cache;
+pub mod config;
 pub mod diff;
 pub mod lock;
 pub mod options;
@@ -53,6 +54,8 @@ enum Command {
     Diff(diff::Arguments),
     /// Boot an image in QEMU.
     Run(run::Arguments),
+    /// Write, check and deliver machine configs: what one machine is to be.
+    Config(config::Arguments),
     /// Look after the store of downloads and derived data.
     Cache(cache::Arguments),
     /// List the profiles that can be built.
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Show(arguments) => show::main(&arguments),
         Command::Diff(arguments) => diff::main(&arguments),
         Command::Run(arguments) => run::main(&arguments, &report),
+        Command::Config(arguments) => config::main(&arguments),
         Command::Cache(arguments) => cache::main(&arguments, &report),
         Command::Profiles(arguments) => profiles::main(&arguments),
         Command::Completions { shell } => {

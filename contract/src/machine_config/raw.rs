@@ -21,7 +21,8 @@ pub(super) struct RawMachineConfig {
     /// Who the machine is.
     #[serde(default)]
     pub machine: RawMachine,
-    /// Links, addresses and names.
+    /// Links, addresses and names. Without any link every physical link with a carrier asks by DHCP and listens to router
+    /// advertisements; with one, links that nobody names stay down.
     #[serde(default)]
     pub network: RawNetwork,
     /// The clock.
@@ -63,8 +64,7 @@ pub(super) struct RawMachine {
     pub role: Option<Text>,
 }
 
-/// Links, addresses and names. Without any link every physical link with a carrier asks by DHCP and listens to router advertisements;
-/// with one, links that nobody names stay down.
+/// Links, addresses and names.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -218,6 +218,7 @@ impl Network {
 }
 
 fn unknown(name: &str, relation: &str, missing: &str) -> String {
+    let missing: String = missing.chars().take(60).flat_map(char::escape_debug).collect();
     format!("`{name}` {relation} `{missing}`, and no link has that name")
 }
 

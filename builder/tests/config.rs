@@ -1,0 +1,62 @@
+//! `kmimage config` through the real program: what it prints, where, and with which exit code.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use support::binary::Binary;
+
+fn binary() -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_kmimage"))
+}
+
+#[test]
+fn what_generate_prints_validates() {
+    let binary = binary();
+    let generated = binary.succeed(&["config", "generate", "--role", "base", "--hostname", "node-1"]);
+    assert!(generated.stdout.contains("\nhostname = \"node-1\"\nrole = \"base\"\n"), "{}", generated.stdout);
+    binary.write("node-1.toml", &generated.stdout);
+    let outcome = binary.succeed(&["config", "validate", "node-1.toml", "--role", "base"]);
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("node-1.toml is valid\n", ""));
+    let outcome = binary.succeed(&["config", "validate", "node-1.toml", "--json"]);
+    assert_eq!(outcome.stdout, "{\n  \"file\": \"node-1.toml\",\n  \"valid\": true\n}\n");
+}
+
+#[test]
+fn a_bad_config_is_refused_with_exit_code_3() {
+    let binary = binary();
+    binary.write("bad.toml", "version = 1\n\n[[file]]\npath = \"/etc/token\"\nmode = \"4755\"\ncontent = \"hunter2\"\n");
+    let outcome = binary.run(&["config", "validate", "bad.toml"]);
+    let message = "\
+error: bad.toml:5:8: `4755`: set-uid, set-gid and sticky bits are not for files of a config
+   |
+ 5 | mode = \"4755\"
+   |        ^^^^^^
+";
+    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (3, "", message));
+    let outcome = binary.run(&["config", "validate", "bad.toml", "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!((outcome.code, &answer["valid"], &answer["line"], &answer["column"]), (3, &false.into(), &5.into(), &8.into()));
+
+    let outcome = binary.run(&["config", "generate", "--hostname", "Node 1"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (3, ""));
+    let outcome = binary.run(&["config", "validate", "missing.toml"]);
+    assert_eq!(outcome.stderr, "error: cannot read missing.toml\n  caused by: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn the_role_is_the_images() {
+    let binary = binary();
+    binary.write("worker.toml", "version = 1\n[machine]\nrole = \"worker\"\n");
+    binary.succeed(&["config", "validate", "worker.toml"]);
+    let outcome = binary.run(&["config", "validate", "worker.toml", "--role", "base"]);
+    assert_eq!(outcome.code, 3);
+    assert!(outcome.stderr.contains("this is for the role `worker`, the image has the role `base`"), "{}", outcome.stderr);
+}
+
+#[test]
+fn the_schema_is_the_committed_one() {
+    let schema = binary().succeed(&["config", "schema"]).stdout;
+    assert_eq!(schema, include_str!("../../docs/machine-config.schema.json"));
+}
