@@ -2,12 +2,15 @@
 //!
 //! Encoding makes the protective MBR, both headers and both entry arrays of 128 entries. Reading trusts nothing: it checks
 //! signatures, both CRCs, every bound and every overlap, names the first fault that it finds, and falls back to the backup at the
-//! end of the disk. It does not mend anything, and it does not look at the MBR's records (a hybrid MBR is somebody else's wish).
+//! end of the disk. It does not mend anything; a table grows by an ordered list of writes
+//! ([`Table::grow_last`]). It does not look at the MBR's records (a hybrid MBR is somebody else's wish).
 
 mod copy;
+mod grow;
 mod read;
 
 pub use copy::Fault;
+pub use grow::{GrowError, Growth, Write};
 pub use read::{Copy, Found, ReadError, read};
 
 use uuid::Uuid;
@@ -128,7 +131,7 @@ impl Table {
         let mut backup = array;
         let header = copy::encode_header(self, last, 1, backup_array, &backup);
         backup.extend(header);
-        Ok(Encoded { primary, backup, backup_offset: backup_array * self.sector_size.bytes() })
+        Ok(Encoded { primary, backup, backup_offset: backup_array.saturating_mul(self.sector_size.bytes()) })
     }
 
     /// The partition with this UUID.

@@ -6,6 +6,7 @@ pub mod boot_entry;
 pub mod cmdline;
 pub mod disk_layout;
 pub mod gpt;
+pub mod ledger;
 pub mod machine_config;
 pub mod manifest;
 pub mod modules;

@@ -2,7 +2,7 @@
 //!
 //! An applet is named by the program's own name (`/sbin/modprobe` is a link to it) or by its first argument.
 
-use crate::{config, network, services};
+use crate::{config, network, services, storage};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,6 +15,7 @@ const APPLETS: &[(&str, Applet)] = &[
     (network::APPLET, network::applet),
     (services::LOG_FILES, services::log_files),
     (services::probe::HTTP, services::probe::http),
+    (storage::APPLET, storage::run),
 ];
 
 /// Whether there is an applet of this name.

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod network;
 pub mod services;
 pub mod stage1;
+pub mod storage;
 pub mod system;
 
 use kmimage_contract::paths;

@@ -3,8 +3,10 @@
 //! All `unsafe` of the project is here, each use with its reason and the kernel's contract that it relies on. Where rustix has a safe
 //! call, that is used; `unsafe` remains for ioctls that rustix doesn't know and for signals. Nothing here decides anything.
 
+pub mod block;
 pub mod clock;
 pub mod device_mapper;
+pub mod filesystem;
 pub mod input;
 pub mod kernel_log;
 pub mod module;
@@ -13,6 +15,7 @@ pub mod packet;
 pub mod poll;
 pub mod power;
 pub mod process;
+pub mod random;
 pub mod router_options;
 pub mod signals;
 pub mod socket;

@@ -36,6 +36,11 @@ pub fn mount(source: &str, target: &Path, kind: &str, restrictions: Restrictions
     Ok(rustix::mount::mount(source, target, kind, restrictions.flags(), options)?)
 }
 
+/// Shows the folder `source` at `target`, too, with the restrictions of its mount.
+pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
+    Ok(rustix::mount::mount_bind(source, target)?)
+}
+
 /// Moves the mount at `from` to `to`.
 pub fn move_mount(from: &Path, to: &Path) -> io::Result<()> {
     Ok(rustix::mount::mount_move(from, to)?)

@@ -3,6 +3,7 @@
 use super::copy::{Fault, parse_array, parse_header};
 use super::{SectorSize, Table};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 /// Which copy a table was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Found {
     pub table: Table,
     /// Which copy it is.
     pub copy: Copy,
+    /// The sectors of its entry array.
+    pub array: Range<u64>,
 }
 
 /// Why there is no table.
@@ -48,22 +51,22 @@ pub fn read(disk: &mut (impl Read + Seek), disk_bytes: u64, sector_size: SectorS
         return Err(ReadError::DiskSize(disk_bytes));
     }
     let primary = match read_copy(disk, 1, sectors, sector_size)? {
-        Ok(table) => return Ok(Found { table, copy: Copy::Primary }),
+        Ok((table, array)) => return Ok(Found { table, copy: Copy::Primary, array }),
         Err(fault) => fault,
     };
     match read_copy(disk, sectors - 1, sectors, sector_size)? {
-        Ok(table) => Ok(Found { table, copy: Copy::Backup(primary) }),
+        Ok((table, array)) => Ok(Found { table, copy: Copy::Backup(primary), array }),
         Err(backup) => Err(ReadError::Invalid { primary, backup }),
     }
 }
 
-/// Reads the copy whose header lies in sector `lba`.
+/// Reads the copy whose header lies in sector `lba`; also returns where its entry array is.
 fn read_copy(
     disk: &mut (impl Read + Seek),
     lba: u64,
     disk_sectors: u64,
     sector_size: SectorSize,
-) -> io::Result<Result<Table, Fault>> {
+) -> io::Result<Result<(Table, Range<u64>), Fault>> {
     let mut sector = vec![0; sector_size.bytes() as usize];
     read_at(disk, lba * sector_size.bytes(), &mut sector)?;
     let header = match parse_header(&sector, lba, disk_sectors, sector_size) {
@@ -74,7 +77,8 @@ fn read_copy(
     let table_sectors = if lba == 1 { header.alternate_lba.saturating_add(1).min(disk_sectors) } else { disk_sectors };
     let mut array = vec![0; header.array_bytes];
     read_at(disk, header.array_lba * sector_size.bytes(), &mut array)?;
-    Ok(parse_array(&header, &array, table_sectors, sector_size))
+    let place = header.array_lba..header.array_lba + (header.array_bytes as u64).div_ceil(sector_size.bytes());
+    Ok(parse_array(&header, &array, table_sectors, sector_size).map(|table| (table, place)))
 }
 
 fn read_at(disk: &mut (impl Read + Seek), offset: u64, buffer: &mut [u8]) -> io::Result<()> {

@@ -40,7 +40,10 @@ fn read_all(disk: &[u8], sector_size: SectorSize) -> Result<Found, ReadError> {
 fn a_table_survives_the_round_trip() {
     for sector_size in [SectorSize::B512, SectorSize::B4096] {
         let table = table(sector_size);
-        assert_eq!(read_all(&disk(&table), sector_size).unwrap(), Found { table, copy: Copy::Primary });
+        assert_eq!(
+            read_all(&disk(&table), sector_size).unwrap(),
+            Found { table, copy: Copy::Primary, array: 2..2 + sector_size.array_sectors() }
+        );
     }
 }
 
@@ -93,7 +96,7 @@ fn an_image_on_a_larger_disk_is_still_read() {
     let table = table(SectorSize::B512);
     let mut disk = disk(&table);
     disk.resize(disk.len() * 3, 0);
-    assert_eq!(read_all(&disk, SectorSize::B512).unwrap(), Found { table, copy: Copy::Primary });
+    assert_eq!(read_all(&disk, SectorSize::B512).unwrap(), Found { table, copy: Copy::Primary, array: 2..34 });
 }
 
 #[test]

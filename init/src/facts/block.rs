@@ -35,9 +35,9 @@ pub fn read() -> Result<Vec<BlockDevice>, FactError> {
     let mut found = read_sysfs()?;
     let disks: BTreeSet<String> = found.iter().filter_map(|(device, _)| device.disk.clone()).collect();
     for disk in disks {
-        let Some(table) = read_table(&disk) else { continue };
+        let Some((found_table, _)) = read_table(&disk) else { continue };
         for (device, place) in found.iter_mut().filter(|(device, _)| device.disk.as_ref() == Some(&disk)) {
-            name_partition(device, place.as_ref(), &table);
+            name_partition(device, place.as_ref(), &found_table.table);
         }
     }
     let mut devices: Vec<BlockDevice> = found.into_iter().map(|(device, _)| device).collect();
@@ -48,8 +48,8 @@ pub fn read() -> Result<Vec<BlockDevice>, FactError> {
 /// The device of a number, if it is there. No disk but its own is looked at.
 pub fn read_one(number: DeviceNumber) -> Option<BlockDevice> {
     let (mut device, place) = read_device(&Path::new(NUMBERS).join(number.to_string()))?;
-    if let Some(table) = device.disk.as_deref().and_then(read_table) {
-        name_partition(&mut device, place.as_ref(), &table);
+    if let Some((found, _)) = device.disk.as_deref().and_then(read_table) {
+        name_partition(&mut device, place.as_ref(), &found.table);
     }
     Some(device)
 }
@@ -100,15 +100,16 @@ fn parse(target: &Path, uevent: &str, size: &str, start: &str) -> Option<(BlockD
     Some((device, place()))
 }
 
-/// The partition table of a disk. `None`: it has none that is valid, or can't be read; then nothing on it is ours.
-fn read_table(disk: &str) -> Option<gpt::Table> {
+/// The partition table of a disk and the disk's size in bytes. `None`: it has no table that is valid, or can't be read; then nothing
+/// on it is ours.
+pub fn read_table(disk: &str) -> Option<(gpt::Found, u64)> {
     let facts = Path::new(CLASS).join(disk);
     let number = |path: &Path| read_text(path).ok()?.trim().parse::<u64>().ok();
     let sector_size = gpt::SectorSize::of(number(&facts.join("queue/logical_block_size"))?)?;
     let bytes = number(&facts.join("size"))?.checked_mul(512)?;
     let found = File::open(Path::new("/dev").join(disk)).map_err(gpt::ReadError::from);
     match found.and_then(|mut file| gpt::read(&mut file, bytes, sector_size)) {
-        Ok(found) => Some(found.table),
+        Ok(found) => Some((found, bytes)),
         Err(error) => {
             kernel_log::write(Level::Debug, &format!("kmimage-init: {disk}: {}", failure::chain(&error)));
             None

@@ -4,6 +4,7 @@ pub mod aliases;
 pub mod block;
 pub mod cmdline;
 pub mod efi;
+pub mod ext4;
 pub mod modules;
 pub mod mounts;
 pub mod release;
