@@ -14,6 +14,7 @@
 use crate::foreign::{program, run};
 use crate::image;
 use crate::netns::Netns;
+use crate::replay;
 use crate::vm::{Sockets, Vm};
 use kmimage::run::machine::{Accelerator, Chipset, DiskBus};
 use kmimage::run::qemu::{self, Request};
@@ -31,6 +32,7 @@ pub struct Guest<'a> {
     agent: bool,
     accelerator: Option<Accelerator>,
     further: Vec<OsString>,
+    record: Option<PathBuf>,
     cards: usize,
     disks: usize,
     cds: usize,
@@ -48,7 +50,19 @@ impl<'a> Guest<'a> {
             persistent: false,
         };
         let (netns, accelerator, further) = (None, None, Vec::new());
-        Self { request, netns, user_network: false, probe: false, agent: false, accelerator, further, cards: 0, disks: 0, cds: 0 }
+        Self {
+            request,
+            netns,
+            user_network: false,
+            probe: false,
+            agent: false,
+            accelerator,
+            further,
+            record: None,
+            cards: 0,
+            disks: 0,
+            cds: 0,
+        }
     }
 
     /// With the qcow2 of the image `test`, and the port that its probe speaks on.
@@ -61,6 +75,19 @@ impl<'a> Guest<'a> {
         self.request.image = disk.path();
         self.request.persistent = true;
         self
+    }
+
+    /// With a disk of the test's own, raw or qcow2, that keeps what is written.
+    pub fn disk_file(mut self, disk: &Path) -> Self {
+        self.request.image = disk.to_owned();
+        self.request.persistent = true;
+        self
+    }
+
+    /// With a raw disk that keeps what is written, and a record of every write and flush; see [`crate::replay`].
+    pub fn recorded(mut self, disk: &Path, record: &Path) -> Self {
+        self.record = Some(record.to_owned());
+        self.disk_file(disk)
     }
 
     /// With so much memory.
@@ -236,14 +263,15 @@ impl<'a> Guest<'a> {
         }
         machine.further = self.further;
         machine.further.extend(further);
-        let command = match self.netns {
-            Some(netns) => {
-                let mut command = netns.program(&prepared.qemu);
-                command.args(prepared.machine.arguments());
-                command
-            }
-            None => prepared.command(),
+        let mut command = match self.netns {
+            Some(netns) => netns.program(&prepared.qemu),
+            None => program(&prepared.qemu),
         };
+        let drive = self.record.map(|record| replay::drive(&self.request.image, &record));
+        command.args(prepared.machine.arguments().into_iter().map(|argument| match &drive {
+            Some(drive) if argument.to_string_lossy().starts_with("if=none,id=disk0,") => drive.clone(),
+            _ => argument,
+        }));
         Vm::spawn(command, prepared, sockets)
     }
 }

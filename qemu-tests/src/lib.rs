@@ -14,4 +14,5 @@ pub mod netns;
 pub mod output;
 pub mod probe;
 pub mod qmp;
+pub mod replay;
 pub mod vm;

@@ -3,9 +3,10 @@
 //! At a cut everything is on the disk that was written before the last flush, and of what was written since any part: whole requests
 //! in any choice, and one of them perhaps torn between two sectors. A disk that keeps to its word leaves nothing else.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const MAGIC: u64 = 0x6a73_6677_736872;
 const FLUSH: u64 = 1;
@@ -132,11 +133,14 @@ impl Chance {
     }
 }
 
-/// The options of a drive that QEMU writes through, keeping a record; for `-drive ...,format=raw,file=`.
-pub fn recorded(disk: &Path, record: &Path) -> PathBuf {
-    let node = |path: &Path| serde_json::json!({ "driver": "file", "filename": path });
-    let drive = serde_json::json!({ "driver": "blklogwrites", "file": node(disk), "log": node(record) });
-    PathBuf::from(format!("json:{drive}"))
+/// The value of QEMU's `-drive` for a raw disk that is written through a record: the machine's first disk.
+pub(crate) fn drive(disk: &Path, record: &Path) -> OsString {
+    let mut drive = "if=none,id=disk0,format=blklogwrites".to_owned();
+    for (node, path) in [("file", disk), ("log", record)] {
+        let path = path.to_str().expect("a path in UTF-8").replace(',', ",,");
+        drive.push_str(&format!(",{node}.driver=raw,{node}.file.driver=file,{node}.file.filename={path}"));
+    }
+    drive.into()
 }
 
 #[cfg(test)]

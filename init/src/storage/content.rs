@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// How much of a partition's begin, and of its end, has to be zero for it to be empty. Every file system, volume manager, swap area
 /// and partition table has its signature in one of these two places.
-pub const LOOKED_AT: usize = 1 << 20;
+pub(super) const LOOKED_AT: usize = 1 << 20;
 
 /// What a partition holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Content {
 }
 
 /// Looks at a partition.
-pub fn read(partition: &Path) -> io::Result<Content> {
+pub(super) fn read(partition: &Path) -> io::Result<Content> {
     let mut file = File::open(partition)?;
     let size = file.seek(SeekFrom::End(0))?;
     // The superblock first: of a partition that has one, which is every boot but the first, no more is read.

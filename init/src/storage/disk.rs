@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// The partition of `state` or `var`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Partition {
+pub(super) struct Partition {
     /// Its device.
     pub path: PathBuf,
     /// Its GPT UUID.
@@ -26,7 +26,7 @@ pub struct Partition {
 
 /// The boot disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootDisk {
+pub(super) struct BootDisk {
     /// Its name in /dev, for messages.
     pub name: String,
     /// Its device.
@@ -43,7 +43,7 @@ pub struct BootDisk {
 
 impl BootDisk {
     /// The partition of one of the two.
-    pub fn partition(&self, what: What) -> Option<&Partition> {
+    pub(super) fn partition(&self, what: What) -> Option<&Partition> {
         match what {
             What::State => self.state.as_ref(),
             What::Var => self.var.as_ref(),
@@ -52,7 +52,7 @@ impl BootDisk {
 }
 
 /// Finds the disk under the verified root. Process 1 has proven what the root is; the kernel says what lies under it.
-pub fn find() -> Result<BootDisk, StorageError> {
+pub(super) fn find() -> Result<BootDisk, StorageError> {
     let root = std::fs::metadata("/").map_err(|source| StorageError::Root(source.to_string()))?;
     let number = kmimage_sys::device_mapper::DeviceNumber::from_stat(std::os::unix::fs::MetadataExt::dev(&root));
     let slaves = PathBuf::from(format!("/sys/dev/block/{number}/slaves"));
@@ -101,6 +101,6 @@ fn device_of(disk: &str, number: u32) -> Option<(u64, String)> {
 }
 
 /// The size of a disk or partition in bytes, as sysfs has it now.
-pub fn device_size(name: &str) -> Option<u64> {
+pub(super) fn device_size(name: &str) -> Option<u64> {
     read_text(&Path::new("/sys/class/block").join(name).join("size")).ok()?.trim().parse::<u64>().ok()?.checked_mul(512)
 }

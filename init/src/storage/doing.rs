@@ -6,7 +6,7 @@ use super::ledger;
 use super::places;
 use super::plan::{Refusal, Step, What};
 use super::tools::{self, Checked, Shape};
-use crate::failure;
+use crate::{facts, failure};
 use kmimage_contract::gpt::{Copy, GrowError};
 use kmimage_contract::ledger::{Ledger, ROOM};
 use kmimage_contract::state_line::StateLine;
@@ -25,7 +25,7 @@ const DAMAGE: [i32; 4] = [5, 30, 74, 117];
 
 /// What a step fails with.
 #[derive(Debug, thiserror::Error)]
-pub enum StepError {
+pub(super) enum StepError {
     /// The plan refuses it.
     #[error("{0}")]
     Refused(Refusal),
@@ -93,7 +93,7 @@ impl StepError {
 }
 
 /// A run over the steps.
-pub struct Doing<'a> {
+pub(super) struct Doing<'a> {
     /// The boot disk; sizes change when a partition grows.
     pub disk: BootDisk,
     /// The ledger as it is now.
@@ -109,12 +109,12 @@ pub struct Doing<'a> {
 
 impl<'a> Doing<'a> {
     /// Nothing is done yet.
-    pub fn new(disk: BootDisk, ledger: Option<Ledger>, scratch: PathBuf, say: &'a mut dyn FnMut(StateLine)) -> Self {
+    pub(super) fn new(disk: BootDisk, ledger: Option<Ledger>, scratch: PathBuf, say: &'a mut dyn FnMut(StateLine)) -> Self {
         Self { disk, ledger, scratch, say, failed: Vec::new(), made: Vec::new() }
     }
 
     /// Does a step, unless its file system has failed. A failure is said, not returned: the other file system goes on.
-    pub fn act(&mut self, step: Step) {
+    pub(super) fn act(&mut self, step: Step) {
         let what = step.what();
         if self.failed.contains(&what) {
             return;
@@ -132,6 +132,8 @@ impl<'a> Doing<'a> {
 
     fn try_step(&mut self, step: Step) -> Result<(), StepError> {
         match step {
+            // Called a second time: what is in use is neither checked nor mounted over.
+            Step::Check(what) | Step::Mount(what) if is_mounted(places::mount_point(what)) => Ok(()),
             Step::Refuse(_, refusal) => Err(StepError::Refused(refusal)),
             Step::GrowPartition => self.grow_partition(),
             Step::Note(what, phase) => {
@@ -268,12 +270,12 @@ impl<'a> Doing<'a> {
 }
 
 /// The line that says that something can't be used.
-pub fn failed(what: &str, error: &dyn std::error::Error, remedy: &str) -> StateLine {
+pub(super) fn failed(what: &str, error: &dyn std::error::Error, remedy: &str) -> StateLine {
     StateLine::new("storage-failed").with("what", what).with("cause", failure::chain(error)).with("remedy", remedy)
 }
 
 /// The line that says that something is not as it should be, and is used all the same.
-pub fn warning(what: &str, error: &dyn std::error::Error) -> StateLine {
+pub(super) fn warning(what: &str, error: &dyn std::error::Error) -> StateLine {
     StateLine::new("storage-warning").with("what", what).with("cause", failure::chain(error))
 }
 
@@ -286,6 +288,10 @@ fn mount_and_fill(what: What, partition: &Partition) -> Result<(), StepError> {
     let restrictions = Restrictions { no_suid: true, no_dev: true, no_exec: what == What::State, read_only: false };
     mount::mount(&partition.path.to_string_lossy(), target, "ext4", restrictions, "errors=remount-ro").map_err(fail)?;
     Ok(places::fill(what, target)?)
+}
+
+fn is_mounted(target: &Path) -> bool {
+    facts::mounts::read().unwrap_or_default().iter().any(|mount| mount.target == target)
 }
 
 /// Waits until the medium has all that was written to a device.

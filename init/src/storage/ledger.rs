@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 /// Why the ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum LedgerFault {
+pub(super) enum LedgerFault {
     /// The partition is too small for it.
     #[error("{} has no room for the ledger", .0.display())]
     Size(PathBuf),
@@ -27,7 +27,7 @@ pub enum LedgerFault {
 }
 
 /// Reads it. `None`: no copy is whole.
-pub fn read(partition: &Path, size: u64) -> Result<Option<Ledger>, LedgerFault> {
+pub(super) fn read(partition: &Path, size: u64) -> Result<Option<Ledger>, LedgerFault> {
     let begin = size.checked_sub(ROOM).ok_or_else(|| LedgerFault::Size(partition.to_owned()))?;
     let fail = |source| LedgerFault::Io { path: partition.to_owned(), source };
     let file = File::open(partition).map_err(fail)?;
@@ -43,7 +43,7 @@ pub fn read(partition: &Path, size: u64) -> Result<Option<Ledger>, LedgerFault> 
 }
 
 /// Writes that a file system has come so far, and waits until the medium has it. Returns the ledger as it is now.
-pub fn note(
+pub(super) fn note(
     partition: &Path,
     size: u64,
     ledger: Option<Ledger>,

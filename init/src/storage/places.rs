@@ -4,6 +4,7 @@
 //! such folders. A bind whose target the image does not have is left out: `base` has no Kubernetes.
 
 use super::plan::What;
+use crate::facts;
 use kmimage_contract::paths;
 use kmimage_sys::mount;
 use std::fs::{DirBuilder, Permissions};
@@ -171,6 +172,9 @@ pub fn bind_below_etc() -> Result<(), PlaceError> {
 fn bind_all(wanted: impl Fn(&Bind) -> bool) -> Result<(), PlaceError> {
     for bind in BINDS.iter().filter(|bind| wanted(bind) && Path::new(bind.only_with).exists()) {
         let (source, target) = (mount_point(bind.on).join(bind.source), Path::new(bind.target));
+        if facts::mounts::read().unwrap_or_default().iter().any(|mount| mount.target == target) {
+            continue;
+        }
         mount::bind(&source, target).map_err(|source| PlaceError { path: target.to_owned(), source })?;
     }
     Ok(())

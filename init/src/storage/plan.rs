@@ -184,7 +184,7 @@ pub fn plan(facts: &Facts) -> Vec<Step> {
 }
 
 /// What may become of a further disk that a config names.
-pub fn decide_volume(phase: Option<Phase>, content: &Content, can_note: bool) -> volume::Decision {
+pub(super) fn decide_volume(phase: Option<Phase>, content: &Content, can_note: bool) -> volume::Decision {
     match (phase, content) {
         (Some(Phase::Made), _) => volume::Decision::Use,
         (_, content) if content.was_mounted() => volume::Decision::Use,

@@ -21,7 +21,7 @@ const SAID: usize = 600;
 
 /// Why a program of e2fsprogs did not do what it should.
 #[derive(Debug, thiserror::Error)]
-pub enum ToolError {
+pub(super) enum ToolError {
     /// It could not be started or watched.
     #[error("running {}", program.display())]
     Run {
@@ -52,7 +52,7 @@ pub enum ToolError {
 
 /// What a check came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Checked {
+pub(super) enum Checked {
     /// Nothing was wrong (a journal may have been replayed).
     Sound,
     /// Something was, and is mended.
@@ -61,7 +61,7 @@ pub enum Checked {
 
 /// What a file system is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape<'a> {
+pub(super) struct Shape<'a> {
     /// Its label.
     pub label: &'a str,
     /// Its UUID.
@@ -71,18 +71,18 @@ pub struct Shape<'a> {
 }
 
 /// The size of a block in bytes: the page's, whatever the partition's size.
-pub const BLOCK: u64 = 4096;
+pub(super) const BLOCK: u64 = 4096;
 
 impl Shape<'_> {
     /// The largest size that leaves room for the ledger, if that is in the same partition.
-    pub fn size_in(partition: u64, with_ledger: bool) -> u64 {
+    pub(super) fn size_in(partition: u64, with_ledger: bool) -> u64 {
         let size = if with_ledger { partition.saturating_sub(ledger::ROOM) } else { partition };
         size / BLOCK * BLOCK
     }
 }
 
 /// Makes an ext4; whatever was there is gone. Its last write may still be in memory.
-pub fn make(device: &Path, shape: &Shape<'_>, scratch: &Path) -> Result<(), ToolError> {
+pub(super) fn make(device: &Path, shape: &Shape<'_>, scratch: &Path) -> Result<(), ToolError> {
     let uuid = shape.uuid.to_string();
     let (block, blocks) = (BLOCK.to_string(), (shape.size / BLOCK).to_string());
     // No questions (-F -F): the plan has decided. Discarding first can take minutes and wins nothing on an empty disk.
@@ -95,7 +95,7 @@ pub fn make(device: &Path, shape: &Shape<'_>, scratch: &Path) -> Result<(), Tool
 }
 
 /// Replays the journal and mends what can be mended without asking. `thorough` looks at everything, whatever the superblock says.
-pub fn check(device: &Path, thorough: bool, scratch: &Path) -> Result<(Checked, String), ToolError> {
+pub(super) fn check(device: &Path, thorough: bool, scratch: &Path) -> Result<(Checked, String), ToolError> {
     let mut command = command("e2fsck");
     command.arg("-p").args(thorough.then_some("-f")).arg(device);
     let (status, said) = run(command, CHECKING, scratch)?;
