@@ -60,6 +60,12 @@ mod tests {
     }
 
     #[test]
+    fn it_has_no_faults_on_purpose() {
+        // What init's feature `fault-injection` brings along (init/src/fault.rs).
+        assert_eq!(memchr::memmem::find(EmbeddedInit::get().bytes, b"kmimage fault injection"), None);
+    }
+
+    #[test]
     fn it_names_no_path_of_this_machine() {
         let init = EmbeddedInit::get();
         let paths = [env!("CARGO_MANIFEST_DIR"), ".cargo/registry", ".rustup/"];

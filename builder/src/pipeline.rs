@@ -9,6 +9,7 @@ mod lock;
 pub use image::Format;
 pub use lock::{Locked, Update, obtain, resolve};
 
+use crate::compose::content::Content;
 use crate::compose::deb::DebError;
 use crate::compose::facts::Facts;
 use crate::compose::overlay::{self, ReadOverlay};
@@ -57,6 +58,8 @@ pub struct Request<'a> {
     pub fetch: &'a Options,
     /// A digest of the running program: another kmimage builds anew.
     pub builder: &'a str,
+    /// Another init than the one that kmimage carries: for tests of one that is made to fail.
+    pub init: Option<&'a Path>,
 }
 
 /// An image that stands in its folder.
@@ -158,7 +161,14 @@ fn identity(request: &Request<'_>, profile: &Profile, locked: &Locked) -> Result
         epoch: request.epoch.unwrap_or(date),
         jobs: request.jobs,
     };
-    Identity::new(profile, &wish, &EmbeddedInit::get())
+    let identity = Identity::new(profile, &wish, &EmbeddedInit::get())?;
+    match request.init {
+        None => Ok(identity),
+        Some(path) => {
+            let bytes = std::fs::read(path).map_err(|source| InitError { path: path.to_owned(), source })?;
+            Ok(identity.with_init(Content::from_bytes(bytes)))
+        }
+    }
 }
 
 fn overlays(profile: &Profile) -> Result<Vec<ReadOverlay>, Failure> {
@@ -262,5 +272,19 @@ impl Classified for PipelineError {
             }
             _ => Vec::new(),
         }
+    }
+}
+
+/// An init given on the command line can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("reading the init {}", path.display())]
+struct InitError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Classified for InitError {
+    fn kind(&self) -> Kind {
+        Kind::Usage
     }
 }

@@ -13,6 +13,7 @@ pub mod modules;
 pub mod paths;
 pub mod release;
 pub mod state_line;
+pub mod sysctl;
 pub mod toml_document;
 pub mod verity;
 

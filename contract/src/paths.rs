@@ -6,6 +6,9 @@ pub const INIT: &str = "/usr/lib/kmimage/init";
 /// What stage 1 runs after switching to the root: a link to [`INIT`] that the builder makes (`/sbin` is a link to `usr/sbin`).
 pub const SBIN_INIT: &str = "/usr/sbin/init";
 
+/// What the kernel calls to have a module loaded (its usermode helper): a link to [`INIT`], whose applet it is.
+pub const SBIN_MODPROBE: &str = "/usr/sbin/modprobe";
+
 /// The init binary in the initramfs; the kernel starts it by this name.
 pub const INITRAMFS_INIT: &str = "/init";
 
@@ -71,3 +74,9 @@ pub const NET: &str = "/run/kmimage/net";
 /// The image's own services: a file `NAME.toml` each, with the keys of a machine config's `[[service]]` but for its name. They are part
 /// of the verified root; the probe of test images, CRI-O and kubelet come from here.
 pub const SERVICES: &str = "/usr/lib/kmimage/services";
+
+/// There once this boot has become ready: what the line `ready` said.
+pub const READY: &str = "/run/kmimage/ready";
+
+/// How many boots before this one in a row never became ready, as a decimal number; not there until `state` is.
+pub const FAILED_BOOTS: &str = "/run/kmimage/failed-boots";

@@ -1,25 +1,44 @@
-//! The end of a boot that can't go on: say why on every console, leave time to read it, restart.
+//! The end of a boot that can't go on: say why on every console, keep it on `state`, leave time to read it, restart.
 //!
-//! A restart, not a halt: the boot loader has counted this boot, so the next one may take the other slot.
+//! A restart, not a halt: the boot loader has counted this boot, so the next one may take the other slot. Where there is no other slot, the
+//! pause grows with each boot in a row that never became ready, so that a machine that can't boot doesn't wear itself out. Nothing
+//! here waits longer than its bound, whatever a disk or a console does.
+
+mod pause;
+mod within;
+
+pub(crate) use within::within;
 
 use crate::console::Consoles;
-use crate::facts::cmdline;
-use kmimage_contract::cmdline::Cmdline;
+use crate::facts::{self, cmdline};
+use crate::kernel_log::boots;
+use crate::watchdog;
 use kmimage_contract::state_line::StateLine;
+use kmimage_contract::{Slot, paths};
 use kmimage_sys::power;
 use std::error::Error;
-use std::time::Duration;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-/// How long a failure stays on the console when the command line's `panic=` doesn't say.
-const PAUSE: u64 = 10;
+/// How long each thing that a disk may hold up gets.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often the watchdog is looked after during the pause.
+const ROUND: Duration = Duration::from_millis(500);
 
-/// Says what failed and restarts the machine after the command line's `panic=` seconds.
+/// Whether this is process 1 of the root, not stage 1.
+static IN_ROOT: AtomicBool = AtomicBool::new(false);
+/// Whether an end is on its way: a fault on that way restarts at once.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Says what failed and restarts the machine.
 pub fn stop(step: &str, error: &dyn Error) -> ! {
     end(&StateLine::new("failed").with("step", step).with("message", chain(error)))
 }
 
 /// From now on a panic of this process does the same.
-pub fn restart_on_panic() {
+pub fn restart_on_panic(in_root: bool) {
+    IN_ROOT.store(in_root, Ordering::Relaxed);
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, ToString::to_string);
         let message = panic.payload_as_str().unwrap_or("panic");
@@ -28,23 +47,63 @@ pub fn restart_on_panic() {
 }
 
 fn end(line: &StateLine) -> ! {
+    if ENDING.swap(true, Ordering::Relaxed) {
+        restart();
+    }
     let cmdline = cmdline::read().unwrap_or_default();
     let mut consoles = Consoles::new(&cmdline.consoles());
     consoles.say(line);
-    // No sync: nothing that is mounted so far is written to, and a disk that fails could hold it for ever.
-    std::thread::sleep(pause(&cmdline));
+    let pause = if IN_ROOT.load(Ordering::Relaxed) {
+        let reason = line.to_string();
+        let kept = within(PATIENCE, move || keep(&reason));
+        let failed = failed_boots();
+        let pause = pause::in_root(failed, within(PATIENCE, has_other_slot).unwrap_or(false));
+        consoles.say(
+            &StateLine::new("restarting")
+                .with("in", format!("{}s", pause.as_secs()))
+                .with("failed-before", failed)
+                .with("reason-kept", if kept == Some(true) { "yes" } else { "no" }),
+        );
+        pause
+    } else {
+        pause::in_stage1(&cmdline)
+    };
+    // No sync: a disk that fails could hold it for ever. What had to be kept has been flushed.
+    let end = Instant::now() + pause;
+    loop {
+        watchdog::feed();
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        std::thread::sleep(left.min(ROUND));
+    }
+    restart()
+}
+
+fn restart() -> ! {
     let _ = power::restart();
     // The kernel refused, or this is not the process that may: ending process 1 is a kernel panic, and `panic=` restarts.
     std::process::exit(1)
 }
 
-/// `panic=` as the kernel reads it, but that 0 (wait for ever) is taken for "not said": nobody may ever come.
-fn pause(cmdline: &Cmdline) -> Duration {
-    let seconds: i64 = cmdline.values("panic").last().and_then(|value| value.parse().ok()).unwrap_or(0);
-    match seconds {
-        0 => Duration::from_secs(PAUSE),
-        seconds => Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
-    }
+/// Keeps the reason on `state`, if that is mounted.
+fn keep(reason: &str) -> bool {
+    let state = Path::new(paths::STATE);
+    let mounted = facts::mounts::read().is_ok_and(|mounts| mounts.iter().any(|mount| mount.target == state));
+    mounted && boots::keep_reason(state, reason).is_ok()
+}
+
+/// How many boots in a row have failed before this one; 0 also if nobody knows.
+fn failed_boots() -> u32 {
+    std::fs::read_to_string(Path::new(paths::FAILED_BOOTS)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Whether the other slot holds a root that the next boot may take.
+fn has_other_slot() -> bool {
+    let devices = facts::block::read().unwrap_or_default();
+    let slots: Vec<Slot> = devices.iter().filter_map(|device| Slot::of_root_label(&device.label)).collect();
+    slots.iter().any(|slot| Some(slot) != slots.first())
 }
 
 /// An error and its causes as one text.
@@ -56,17 +115,6 @@ pub fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_pause_is_the_command_lines() {
-        let check = |text: &str, seconds: u64| assert_eq!(pause(&Cmdline::parse(text)).as_secs(), seconds, "{text}");
-        check("", 10);
-        check("panic=0", 10);
-        check("panic=soon", 10);
-        check("panic=3", 3);
-        check("panic=3 panic=4", 4);
-        check("panic=-1", 0);
-    }
 
     #[test]
     fn a_chain_names_every_cause_once() {

@@ -7,13 +7,19 @@
 mod applets;
 pub mod config;
 pub mod console;
+pub mod devices;
 pub mod facts;
 pub mod failure;
+#[cfg(feature = "fault-injection")]
+pub mod fault;
+pub mod kernel_log;
+pub mod modules;
 pub mod network;
 pub mod services;
 pub mod stage1;
 pub mod storage;
 pub mod system;
+pub mod watchdog;
 
 use kmimage_contract::paths;
 use std::io::Write as _;
@@ -22,9 +28,9 @@ use std::process::ExitCode;
 /// Runs what this process is for, by its command line; as process 1 it never returns.
 pub fn start(words: &[String]) -> ExitCode {
     if kmimage_sys::process::own_id() == 1 {
-        failure::restart_on_panic();
-        let name = words.first().map_or("", String::as_str);
-        if name == paths::INITRAMFS_INIT { stage1::run() } else { system::run() }
+        let in_initramfs = words.first().is_some_and(|name| name == paths::INITRAMFS_INIT);
+        failure::restart_on_panic(!in_initramfs);
+        if in_initramfs { stage1::run() } else { system::run() }
     }
     match applets::find(words) {
         Some((applet, arguments)) => applet(arguments),

@@ -1,5 +1,6 @@
 //! Loading kernel modules; the kernel itself decompresses `.ko.xz` and `.ko.zst`.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -20,9 +21,15 @@ pub enum Loaded {
 
 /// Loads a module from its file. Modules that it needs must be loaded already.
 pub fn load(path: &Path) -> io::Result<Loaded> {
+    load_with(path, "")
+}
+
+/// As [`load`], with parameters (`name=value`, separated by spaces; kernel/params.c).
+pub fn load_with(path: &Path, parameters: &str) -> io::Result<Loaded> {
+    let parameters = CString::new(parameters)?;
     let file = File::open(path)?;
     let compressed = path.extension().is_some_and(|extension| extension != "ko");
-    match rustix::system::finit_module(&file, c"", if compressed { COMPRESSED_FILE } else { 0 }) {
+    match rustix::system::finit_module(&file, &parameters, if compressed { COMPRESSED_FILE } else { 0 }) {
         Ok(()) => Ok(Loaded::Now),
         Err(rustix::io::Errno::EXIST) => Ok(Loaded::Before),
         Err(rustix::io::Errno::NODEV) => Ok(Loaded::NotNeeded),

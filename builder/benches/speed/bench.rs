@@ -109,6 +109,7 @@ impl Bench {
             jobs: self.jobs,
             fetch: &fetch,
             builder: "",
+            init: None,
         };
         let made = pipeline::tree(&request, &store, &silent);
         let (profile, locked, tree) = made.unwrap_or_else(|failure| panic!("{}", failure.chain().join(": ")));

@@ -51,6 +51,9 @@ pub struct BuildOptions {
     /// zstd level of the root image, 1 to 22 [default: the profile's].
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=22))]
     compression: Option<i32>,
+    /// Another init than kmimage's own: for tests of one that is made to fail.
+    #[arg(long, value_name = "FILE", hide = true)]
+    init: Option<PathBuf>,
     #[command(flatten)]
     source: SourceOptions,
 }
@@ -121,6 +124,7 @@ impl<'a> Prepared<'a> {
             jobs: self.options.jobs.map_or_else(cores, usize::from),
             fetch: &self.fetch,
             builder: &self.builder,
+            init: self.options.init.as_deref(),
         }
     }
 }

@@ -58,6 +58,11 @@ impl Identity {
         })
     }
 
+    /// With another init, of which nothing is known but its bytes.
+    pub(super) fn with_init(self, init: Content) -> Self {
+        Self { init, compiler: "unknown".to_owned(), crates: Vec::new(), ..self }
+    }
+
     /// Init as the manifest names it.
     pub(super) fn init_facts(&self) -> Init {
         Init { sha256: self.init.sha256().to_string(), size: self.init.len(), compiler: self.compiler.clone() }
@@ -77,6 +82,7 @@ impl Identity {
             packages.iter().map(|package| (&package.repository, &package.name, &package.version, package.sha256)).collect();
         let key = json!({
             "builder": builder,
+            "init": self.init.sha256().to_string(),
             "profile": profile.digest(),
             "packages": packages,
             "overlays": overlays,

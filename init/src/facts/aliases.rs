@@ -1,15 +1,58 @@
-//! Which module drives a device: `modules.alias` patterns against the device's modalias, as fnmatch(3) matches them.
+//! Which module drives a device or stands for a name: `modules.alias` patterns, as fnmatch(3) matches them.
 
+use kmimage_contract::modules::name;
 use std::path::Path;
 
-/// The device patterns in a `modules.alias`, each with its module's name. Aliases that no device has (file systems, device names)
-/// are left out.
+/// All patterns in a `modules.alias`, each with its module's name as written.
+pub fn patterns(modules_alias: &str) -> impl Iterator<Item = (&str, &str)> {
+    modules_alias.lines().filter_map(|line| line.strip_prefix("alias ")?.trim_end().rsplit_once(' '))
+}
+
+/// The device patterns among them. Aliases that no device has (file systems, device names) are left out.
 pub fn device_patterns(modules_alias: &str) -> impl Iterator<Item = (&str, &str)> {
-    modules_alias.lines().filter_map(|line| {
-        let (pattern, module) = line.strip_prefix("alias ")?.rsplit_once(' ')?;
-        let (bus, _) = pattern.split_once(':')?;
-        (bus != "devname").then_some((pattern, module))
-    })
+    patterns(modules_alias).filter(|(pattern, _)| pattern.split_once(':').is_some_and(|(bus, _)| bus != "devname"))
+}
+
+/// For each device, by its modalias, the names of the modules that drive it, in the table's order. One pass over the table: devices are
+/// sorted, so those that share a pattern's beginning lie together.
+pub fn drivers(modules_alias: &str, modaliases: &[String]) -> Vec<Vec<String>> {
+    let mut sorted: Vec<(usize, &str)> = modaliases.iter().map(String::as_str).enumerate().collect();
+    sorted.sort_by_key(|(_, modalias)| *modalias);
+    let mut found = vec![Vec::new(); modaliases.len()];
+    for (pattern, module) in device_patterns(modules_alias) {
+        let begin = pattern.split(['*', '?', '[']).next().unwrap_or_default();
+        let from = sorted.partition_point(|(_, modalias)| *modalias < begin);
+        let alike = sorted.get(from..).unwrap_or_default().iter().take_while(|(_, modalias)| modalias.starts_with(begin));
+        for (at, _) in alike.filter(|(_, modalias)| matches(pattern, modalias)) {
+            let module = name(module);
+            if let Some(list) = found.get_mut(*at).filter(|list| !list.contains(&module)) {
+                list.push(module);
+            }
+        }
+    }
+    found
+}
+
+/// Whether a pattern stands for what was asked for, `-` and `_` being the same but within brackets, as modprobe has it.
+pub fn stands_for(pattern: &str, wanted: &str) -> bool {
+    let begin = pattern.split(['*', '?', '[']).next().unwrap_or_default();
+    let same = |(a, b): (u8, u8)| a == b || matches!((a, b), (b'-' | b'_', b'-' | b'_'));
+    // Most patterns are told apart here, without a copy.
+    begin.len() <= wanted.len() && begin.bytes().zip(wanted.bytes()).all(same) && matches(&plain(pattern), &plain(wanted))
+}
+
+/// A pattern or name with `_` for each `-` outside of brackets.
+fn plain(text: &str) -> String {
+    let mut inside = false;
+    let one = |c| {
+        match c {
+            '[' => inside = true,
+            ']' => inside = false,
+            _ => {}
+        }
+        if c == '-' && !inside { '_' } else { c }
+    };
+    text.chars().map(one).collect()
 }
 
 /// The modaliases of all devices that the kernel knows now.
@@ -108,6 +151,30 @@ mod tests {
         // Without a bound on going back this would take for ever.
         check(&"a*".repeat(40), &"a".repeat(39), false);
         check(&"*a".repeat(30), &"b".repeat(3000), false);
+    }
+
+    #[test]
+    fn devices_find_their_drivers_in_one_pass() {
+        let table = "alias pci:v00001AF4d00001000sv*sd*bc*sc*i* virtio_pci\nalias pci:v*d*sv*sd*bc01sc06i01* ahci\nalias fs-x x\n\
+                     alias acpi*:PNP0C0C:* button\nalias pci:v00001AF4d*sv*sd*bc*sc*i* virtio-any\nalias pci:v00001AF4d*bc* virtio_any\n";
+        let devices =
+            ["pci:v00001AF4d00001000sv1sd1bc02sc00i00", "none:x", "acpi:PNP0C0C:", "pci:v00008086d00002922sv1sd1bc01sc06i01", ""];
+        let found = drivers(table, &devices.map(str::to_owned));
+        let expect: [&[&str]; 5] = [&["virtio_pci", "virtio_any"], &[], &["button"], &["ahci"], &[]];
+        assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn dashes_and_underscores_are_the_same_outside_of_brackets() {
+        let check =
+            |pattern: &str, wanted: &str, expect: bool| assert_eq!(stands_for(pattern, wanted), expect, "{pattern} {wanted}");
+        check("fs-ext4", "fs_ext4", true);
+        check("nf_log-*", "nf-log_2", true);
+        check("x[a-c]", "xb", true);
+        check("x[a_c]", "xb", false);
+        check("fs-ext4", "fs-ext", false);
+        check("fs-ext", "fs-ext4", false);
+        check("", "", true);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod mounts;
 mod power_keys;
 mod proof;
 mod shutdown;
+mod sysctl;
 
 pub use mounts::{MOUNTS, Row};
 
@@ -91,6 +92,7 @@ fn serve() -> Result<std::convert::Infallible, SystemError> {
     // Without the kernel's consent Ctrl-Alt-Del restarts at once, as ever.
     let _ = power::own_ctrl_alt_del();
     let cmdline = facts::cmdline::read()?;
+    sysctl::set_defaults(&cmdline);
     let mut consoles = Consoles::new(&cmdline.consoles());
     let parameters = cmdline.boot_parameters()?;
     name_ignored(&parameters, &mut consoles);

@@ -25,7 +25,7 @@ use unsquashed::unsquash;
 const REPLACED: [(&str, &str); 2] = [("/etc/os-release", "derive os-release"), ("/usr/lib/os-release", "derive os-release")];
 
 /// What kmimage adds; `KERNEL` stands for the kernel's release.
-const ADDED: [(&str, &str); 15] = [
+const ADDED: [(&str, &str); 16] = [
     ("/etc/group", "derive users"),
     ("/etc/ld.so.cache", "derive ld.so.cache"),
     ("/etc/ld.so.conf", "derive ld.so.cache"),
@@ -40,6 +40,7 @@ const ADDED: [(&str, &str); 15] = [
     ("/usr/lib/modules/KERNEL/modules.devname", "derive kernel-modules"),
     ("/usr/lib/modules/KERNEL/modules.softdep", "derive kernel-modules"),
     ("/usr/sbin/init", "kmimage"),
+    ("/usr/sbin/modprobe", "kmimage"),
     ("/usr/share/licenses", "kmimage"),
 ];
 

@@ -59,7 +59,10 @@ pub fn derive(tree: &mut Tree, init: &Content) -> Result<(), DeriveError> {
     }
     put_unless_overlaid(tree, path("/etc/machine-id")?, Entry::file(Content::from_bytes([]), 0o444, STEP));
     put_own(tree, path(paths::INIT)?, Entry::file(init.clone(), 0o755, Origin::Kmimage))?;
-    put_own(tree, path(paths::SBIN_INIT)?, Entry::symlink(relative_to_usr_sbin(paths::INIT), Origin::Kmimage))
+    for link in [paths::SBIN_INIT, paths::SBIN_MODPROBE] {
+        put_own(tree, path(link)?, Entry::symlink(relative_to_usr_sbin(paths::INIT), Origin::Kmimage))?;
+    }
+    Ok(())
 }
 
 fn relative_to_usr_sbin(target: &str) -> String {

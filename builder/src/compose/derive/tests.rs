@@ -67,6 +67,7 @@ fn every_step_in_order() {
             "/usr/lib64 755 derive skeleton",
             "/usr/sbin 755 derive skeleton",
             "/usr/sbin/init 777 kmimage",
+            "/usr/sbin/modprobe 777 kmimage",
             "/var 755 derive skeleton",
             "/var/cache 755 derive skeleton",
             "/var/lib 755 derive skeleton",

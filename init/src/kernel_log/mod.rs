@@ -1,0 +1,90 @@
+//! The child `kernel`: what the kernel says, kept. It follows /dev/kmsg and writes every record to its standard error, which process 1
+//! puts into a bounded ring and hands on to /var/log/kernel.log and the log's receiver, like any unit's.
+//!
+//! It also does what has to be done once for a boot's history, as soon as `state` is there: it counts boots that never became ready
+//! ([`boots`]), says why the last one failed, and moves what a crashed kernel left with the firmware (pstore) to `state`.
+
+pub mod boots;
+mod pstore;
+mod record;
+
+pub use record::Record;
+
+use crate::facts;
+use kmimage_contract::paths;
+use kmimage_contract::state_line::StateLine;
+use kmimage_sys::kernel_log::{KernelLog, Read};
+use std::convert::Infallible;
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// The number of the last record that was written: a child that is started again goes on there.
+const PLACE: &str = "/run/kmimage/kernel-log";
+
+/// Runs the child; ends only with a fault.
+pub fn run(_: &[String]) -> ExitCode {
+    let state = Path::new(paths::STATE);
+    if facts::mounts::read().is_ok_and(|mounts| mounts.iter().any(|mount| mount.target == state)) {
+        tell_history(state);
+    }
+    match follow() {
+        Ok(never) => match never {},
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "following the kernel's log: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tell_history(state: &Path) {
+    let mut out = io::stdout();
+    match boots::begin(state) {
+        Ok(history) if history.failed > 0 || history.reason.is_some() => {
+            let line = StateLine::new("boot").with("failed-before", history.failed);
+            let line = history.reason.iter().fold(line, |line, reason| line.with("last-failure", reason));
+            let _ = writeln!(out, "{line}");
+        }
+        Ok(_) => {}
+        Err(error) => drop(writeln!(io::stderr(), "counting this boot on state: {error}")),
+    }
+    match pstore::collect(Path::new(pstore::FOLDER), &state.join("pstore")) {
+        Ok(0) => {}
+        Ok(count) => {
+            drop(writeln!(out, "{}", StateLine::new("boot").with("crash-records", count).with("kept-in", "state/pstore")))
+        }
+        Err(error) => drop(writeln!(io::stderr(), "keeping crash records: {error}")),
+    }
+}
+
+fn follow() -> io::Result<Infallible> {
+    let mut log = KernelLog::open()?;
+    let begin = std::fs::read_to_string(Path::new(PLACE)).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let (mut last, mut proven) = (begin, false);
+    let mut out = BufWriter::new(io::stderr());
+    loop {
+        match log.read()? {
+            Read::Record(bytes) => {
+                let Some(record) = Record::parse(&bytes).filter(|record| last.is_none_or(|last| record.sequence > last)) else {
+                    continue;
+                };
+                last = Some(record.sequence);
+                writeln!(out, "{record}")?;
+            }
+            Read::Overwritten => writeln!(out, "(the kernel's buffer was full; records are lost)")?,
+            Read::Nothing => {
+                out.flush()?;
+                if let Some(last) = last {
+                    let _ = std::fs::write(Path::new(PLACE), last.to_string());
+                }
+                if !proven && Path::new(paths::READY).exists() {
+                    proven = true;
+                    if let Err(error) = boots::proven(Path::new(paths::STATE)) {
+                        let _ = writeln!(io::stderr(), "forgetting failed boots: {error}");
+                    }
+                }
+                log.wait()?;
+            }
+        }
+    }
+}
