@@ -2,7 +2,7 @@
 //!
 //! An applet is named by the program's own name (`/sbin/modprobe` is a link to it) or by its first argument.
 
-use crate::{config, network, services, storage};
+use crate::{config, devices, kernel_log, modules, network, services, storage};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,6 +11,9 @@ type Applet = fn(&[String]) -> ExitCode;
 
 /// Every applet by its name.
 const APPLETS: &[(&str, Applet)] = &[
+    ("devices", devices::run),
+    ("kernel", kernel_log::run),
+    ("modprobe", modules::modprobe),
     (config::APPLET, config::run),
     (network::APPLET, network::applet),
     (services::LOG_FILES, services::log_files),
