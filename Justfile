@@ -12,6 +12,10 @@ setup:
 test:
     cargo xtask test
 
+# Every test at full count: power cuts, tortured services, restarts. Hours.
+soak:
+    cargo xtask soak
+
 # The generated pages and schemas, written anew.
 docs:
     cargo xtask docs

@@ -59,6 +59,13 @@ mod tests {
         assert_eq!(of("serde_derive"), None);
     }
 
+    /// It is in the initramfs and in the root, and every child of process 1 maps it: it stays small.
+    #[test]
+    fn it_has_at_most_7_mib() {
+        let size = EmbeddedInit::get().bytes.len();
+        assert!(size <= 7 << 20, "init has {size} bytes");
+    }
+
     #[test]
     fn it_has_no_faults_on_purpose() {
         // What init's feature `fault-injection` brings along (init/src/fault.rs).

@@ -238,6 +238,16 @@ pub enum PipelineError {
         /// Why not.
         source: CmdlineError,
     },
+    /// The boot image is larger than the profile lets it be.
+    #[error("the boot image has {size} bytes, but image.boot-image-limit of profile {profile} is {limit} ({} KiB)", limit >> 10)]
+    BootImageTooLarge {
+        /// The profile.
+        profile: String,
+        /// The boot image's bytes.
+        size: u64,
+        /// The profile's limit in bytes.
+        limit: u64,
+    },
     /// A package cannot be read.
     #[error("package {package}")]
     Deb {
@@ -259,6 +269,7 @@ impl Classified for PipelineError {
         match self {
             PipelineError::NotLocked { .. } | PipelineError::CommandLine { .. } => Kind::Profile,
             PipelineError::Index { .. } => Kind::Trust,
+            PipelineError::BootImageTooLarge { .. } => Kind::Policy,
             PipelineError::Deb { source, .. } => source.kind(),
             PipelineError::Read(source) => crate::failure::io_kind(source),
             PipelineError::NoLock { .. } | PipelineError::Json(_) => Kind::Internal,
@@ -269,6 +280,11 @@ impl Classified for PipelineError {
         match self {
             PipelineError::NotLocked { profile, .. } => {
                 vec![format!("Run `kmimage lock --profile {profile}`, or build without --locked.")]
+            }
+            PipelineError::BootImageTooLarge { .. } => {
+                vec!["Let the initramfs have fewer drivers (`[kernel.initramfs]`), or raise the limit and with it the memory that a \
+                    machine needs to boot."
+                    .to_owned()]
             }
             _ => Vec::new(),
         }

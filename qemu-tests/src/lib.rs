@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
 pub mod agent;
+pub mod count;
 pub mod disk;
 pub mod foreign;
 pub mod guest;
@@ -15,4 +16,5 @@ pub mod output;
 pub mod probe;
 pub mod qmp;
 pub mod replay;
+pub mod trace;
 pub mod vm;

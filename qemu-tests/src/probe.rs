@@ -270,6 +270,15 @@ impl Probe {
         }
     }
 
+    /// The kernel's log with the state lines in it: time since the kernel's start, text. Records in order.
+    ///
+    /// # Panics
+    /// When it can't be read.
+    pub fn kernel_log(&mut self) -> Vec<(Duration, String)> {
+        let (_, data) = self.must(Request::KernelLog, &[]);
+        String::from_utf8_lossy(&data).lines().filter_map(record).collect()
+    }
+
     /// The machine's clock, since 1970.
     ///
     /// # Panics
@@ -316,6 +325,14 @@ impl Probe {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
+}
+
+/// `6,339,5140900,-;NET: Registered PF_INET6 protocol family`: priority, number, microseconds, flags; text. Lines that begin with a space
+/// belong to the record before and carry no text.
+fn record(line: &str) -> Option<(Duration, String)> {
+    let (head, text) = line.split_once(';').filter(|_| !line.starts_with(' '))?;
+    let microseconds = head.split(',').nth(2)?.parse().ok()?;
+    Some((Duration::from_micros(microseconds), text.to_owned()))
 }
 
 /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue` (proc(5)).

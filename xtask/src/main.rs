@@ -14,6 +14,7 @@ usage: cargo xtask TASK
   setup          install what the tests need (Debian 12 or 13)
   check          format, lints, generated pages, tests without a VM
   test           everything: check, refusals, judged by others, boots in QEMU, fuzz corpora, licences
+  soak           every test, those that repeat something at full count: hours
   docs           write the generated pages and schemas anew
   bench [NAME...] [-- OPTION...]   speed against named peers, as ratios
   fuzz SECONDS   run each fuzz target for so long";
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         ["setup"] => setup::main(),
         ["check"] => test::check(),
         ["test"] => test::everything(),
+        ["soak"] => test::soak(),
         ["docs"] => docs::write(),
         ["bench", names @ ..] => bench::main(names),
         ["fuzz", seconds] => fuzz::main(seconds),

@@ -22,6 +22,12 @@ pub(crate) fn everything() -> Outcome {
     run(&mut cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--", "--test-threads", "2"]))
 }
 
+/// Every test that repeats something, and with them all others, at full count; hours. They print their seeds.
+pub(crate) fn soak() -> Outcome {
+    let mut soak = cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--", "--test-threads", "2", "--nocapture"]);
+    run(soak.env("KMIMAGE_SOAK", "1"))
+}
+
 fn lints() -> Outcome {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))?;

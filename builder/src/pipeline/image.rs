@@ -124,7 +124,15 @@ pub(super) fn boot_image(
         initramfs: &initramfs,
         kernel: &read(&inputs.kernel)?,
     })?;
+    check_size(profile, uki.len() as u64)?;
     Ok(BootImage { uki, kernel_release: inputs.release.clone(), loader: read(&inputs.loader)? })
+}
+
+fn check_size(profile: &Profile, size: u64) -> Result<(), PipelineError> {
+    match profile.image.boot_image_limit {
+        Some(limit) if size > limit => Err(PipelineError::BootImageTooLarge { profile: profile.name.clone(), size, limit }),
+        _ => Ok(()),
+    }
 }
 
 fn command_line(profile: &Profile, root: &RootImage) -> Result<String, PipelineError> {

@@ -65,6 +65,7 @@ pub(super) struct Merged {
     pub(super) slot_size: Option<Written<Text>>,
     pub(super) compression_level: Option<Written<Located<i64>>>,
     pub(super) block_size: Option<Written<Text>>,
+    pub(super) boot_image_limit: Option<Written<Text>>,
 }
 
 impl Merged {
@@ -116,7 +117,7 @@ fn add(merged: &mut Merged, document: usize, raw: RawProfile) {
         mode,
         allow,
         script,
-        image: RawImage { slot_size, compression_level, block_size },
+        image: RawImage { slot_size, compression_level, block_size, boot_image_limit },
         without: _,
     } = raw;
     replace(&mut merged.description, document, Some(description));
@@ -126,6 +127,7 @@ fn add(merged: &mut Merged, document: usize, raw: RawProfile) {
     replace(&mut merged.slot_size, document, slot_size);
     replace(&mut merged.compression_level, document, compression_level);
     replace(&mut merged.block_size, document, block_size);
+    replace(&mut merged.boot_image_limit, document, boot_image_limit);
 
     let choice = |(name, chosen)| Choice { name, chosen };
     let module_paths = kernel.modules.drop.into_iter().flat_map(|family| {

@@ -43,7 +43,7 @@ pub struct Profile {
     pub exceptions: Vec<Exception>,
     /// Answers to the ledger of maintainer scripts.
     pub scripts: Vec<ScriptAnswer>,
-    /// Size and compression of the root image.
+    /// Sizes of the images, and the compression of the root image.
     pub image: Image,
     /// The directory that holds `<package>/copyright` for every package; they are kept whatever `drops` say.
     pub licences: String,
@@ -378,7 +378,7 @@ pub struct ScriptAnswer {
     pub reason: String,
 }
 
-/// Size and compression of the root image.
+/// Sizes of the images, and the compression of the root image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Image {
     /// Bytes of one root slot (the squashfs must fit; its hash tree has a partition of its own). A multiple of 1 MiB.
@@ -387,4 +387,6 @@ pub struct Image {
     pub compression_level: i32,
     /// Block size of the squashfs in bytes: a power of two, 4 KiB to 1 MiB.
     pub block_size: u32,
+    /// Bytes that the boot image may have at most; none: no limit.
+    pub boot_image_limit: Option<u64>,
 }

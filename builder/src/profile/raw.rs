@@ -61,7 +61,7 @@ pub(super) struct RawProfile {
     /// `kmimage lock` until the profile answers for it.
     #[serde(default)]
     pub script: Vec<RawScript>,
-    /// Size and compression of the root image.
+    /// Sizes of the images, and the compression of the root image.
     #[serde(default)]
     pub image: RawImage,
     /// Takes away what the parent brought. Naming something that no parent has is an error.
@@ -255,7 +255,7 @@ pub(super) struct RawScript {
     pub reason: Text,
 }
 
-/// Size and compression of the root image.
+/// Sizes of the images, and the compression of the root image.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawImage {
@@ -266,6 +266,9 @@ pub(super) struct RawImage {
     pub compression_level: Option<Located<i64>>,
     /// Block size of the root, such as `"256 KiB"`: a power of two from 4 KiB to 1 MiB. By default `"256 KiB"`.
     pub block_size: Option<Text>,
+    /// What the boot image (kernel, initramfs and stub in one file) may take at most, such as `"24 MiB"`: the build fails above. Firmware
+    /// unpacks it in memory, so that a larger one needs a larger machine to boot at all. By default there is no limit.
+    pub boot_image_limit: Option<Text>,
 }
 
 /// Takes away what the parent brought.

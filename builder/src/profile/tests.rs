@@ -124,6 +124,7 @@ fn a_child_adds_replaces_and_takes_away() {
         reason = "no RDMA"
         [image]
         slot-size = "64 MiB"
+        boot-image-limit = "9 MiB"
         [without]
         absent = ["kmod"]
         packages = ["libc6"]
@@ -136,7 +137,8 @@ fn a_child_adds_replaces_and_takes_away() {
     assert_eq!(profile.packages.iter().collect::<Vec<_>>(), ["crun", "linux-image-amd64"]);
     assert_eq!(profile.kernel.cmdline, ["panic=10", "ro"]);
     assert_eq!((profile.role.as_str(), profile.description.as_str()), ("worker", "child"));
-    assert_eq!(profile.image, Image { slot_size: 64 << 20, compression_level: 9, block_size: 256 << 10 });
+    let boot_image_limit = Some(9 << 20);
+    assert_eq!(profile.image, Image { slot_size: 64 << 20, compression_level: 9, block_size: 256 << 10, boot_image_limit });
     assert!(profile.absent.is_empty() && profile.drops.is_empty());
     assert_eq!(profile.overlays[0].name, "extra");
     let kept = |path: &str| profile.kernel.modules.keeps(path);

@@ -335,5 +335,6 @@ fn image(merged: &Merged) -> Result<Image> {
             _ => return Err(merged.error(text, format!("`{}` is no power of two from 4 KiB to 1 MiB", ***text))),
         },
     };
-    Ok(Image { slot_size, compression_level, block_size: block_size as u32 })
+    let boot_image_limit = merged.boot_image_limit.as_ref().map(|text| value(merged, text, values::size)).transpose()?;
+    Ok(Image { slot_size, compression_level, block_size: block_size as u32, boot_image_limit })
 }

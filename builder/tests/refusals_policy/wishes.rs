@@ -2,7 +2,7 @@
 
 use super::{refused, refused_as};
 use crate::PROGRAM;
-use crate::support::binary::{Binary, look};
+use crate::support::binary::{Binary, EarlierSet, look};
 use crate::support::boot::kernel;
 use crate::support::mini::{Mini, RELEASE, mini_profile, package, profiles_and};
 use sha2::{Digest, Sha256};
@@ -101,6 +101,26 @@ error: the root image does not fit into its slot of 16777216 bytes (16 MiB)
   help: Drop packages or files, raise the compression level, or make the slot larger: `slot-size` of [image] in the profile.
 ";
     refused(&Mini::new().with(package("odd").file("/opt/noise", 0o644, noise)), message);
+}
+
+#[test]
+fn a_boot_image_above_its_limit() {
+    let binary = Binary::new(PROGRAM);
+    Mini::new().write(&binary);
+    let small = "description = \"small\"\nextends = \"mini\"\n[image]\nboot-image-limit = \"512 KiB\"\n";
+    binary.write("profiles/small.toml", small);
+    let earlier = EarlierSet::write(&binary.path("earlier/set"));
+    let outcome = binary.run(&["build", "--quiet", "--output", "earlier/set", "--profile", "small"]);
+    // How many bytes it has changes with init, which is in it.
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let size = digits(outcome.stderr.split(" bytes").next().unwrap());
+    assert!(size.parse::<u64>().unwrap() > 512 << 10, "{}", outcome.stderr);
+    let message = format!("\
+error: the boot image has {size} bytes, but image.boot-image-limit of profile small is 524288 (512 KiB)
+  help: Let the initramfs have fewer drivers (`[kernel.initramfs]`), or raise the limit and with it the memory that a machine needs to boot.
+");
+    assert_eq!((outcome.code, outcome.stderr), (6, message));
+    earlier.assert_untouched();
 }
 
 #[test]

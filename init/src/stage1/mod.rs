@@ -122,6 +122,7 @@ pub fn run() -> ! {
 fn boot() -> Result<Infallible, Stage1Error> {
     process::clear_umask();
     mount_kernel_file_systems()?;
+    phase("drivers");
     let cmdline = facts::cmdline::read()?;
     let parameters = cmdline.boot_parameters()?;
     let mut consoles = Consoles::new(&cmdline.consoles());
@@ -130,10 +131,17 @@ fn boot() -> Result<Infallible, Stage1Error> {
     mount_efivarfs();
     let wanted = Wanted { root_hash: parameters.root_hash, esp: parameters.esp.or_else(efi::loader_partition) };
     let root = find::wait(&wanted, &mut drivers, &events, &mut consoles)?;
+    phase("verity");
     let device = verity::open(&root, &wanted.root_hash)?;
     let new_root = Path::new(NEW_ROOT);
+    phase("root");
     mount_on(&device, new_root, "squashfs", Restrictions { read_only: true, no_dev: true, ..Restrictions::default() })?;
     switch::enter(new_root)
+}
+
+/// Marks the beginning of a phase in the kernel's log, with its clock: what `cargo xtask bench boot` reads. No console shows it.
+fn phase(name: &str) {
+    kernel_log::write(Level::Debug, &StateLine::new("phase").with("name", name).to_string());
 }
 
 /// The three that everything else reads. The initramfs brings no folders for them.

@@ -83,6 +83,8 @@ pub enum Request {
     },
     /// Links, addresses and routes.
     Network,
+    /// The kernel's log as /dev/kmsg has it, a record per line; the text is the answer's data.
+    KernelLog,
     /// The clock: nanoseconds since 1970.
     Clock,
 }

@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal};
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -61,6 +61,7 @@ pub(crate) fn answer(request: Request, data: &[u8]) -> Answered {
             Response::Words(addresses)
         }
         Request::Connect { to, limit_ms } => return connect(&to, Duration::from_millis(limit_ms), data),
+        Request::KernelLog => return Ok((Response::Done, kernel_log()?)),
         Request::Network => Response::Network(network::all()?),
         #[expect(clippy::disallowed_methods, reason = "the machine's clock is what is asked for")]
         Request::Clock => {
@@ -69,6 +70,23 @@ pub(crate) fn answer(request: Request, data: &[u8]) -> Answered {
         }
     };
     Ok((response, Vec::new()))
+}
+
+/// Every record that there is now; /dev/kmsg gives one per read and then says that it would block.
+fn kernel_log() -> std::io::Result<Vec<u8>> {
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let mut log = std::fs::File::options().read(true).custom_flags(flags).open("/dev/kmsg")?;
+    let (mut text, mut record) = (Vec::new(), vec![0; 16 << 10]);
+    loop {
+        match log.read(&mut record) {
+            Ok(0) => return Ok(text),
+            Ok(length) => text.extend_from_slice(&record[..length]),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(text),
+            // Records were overwritten while we read: the next are there.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn stat(path: &str) -> Result<Stat, Box<dyn Error>> {
