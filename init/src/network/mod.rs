@@ -26,7 +26,9 @@ mod testing;
 mod watched;
 mod wish;
 
+use kmimage_contract::paths;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// The applet's name.
@@ -37,6 +39,12 @@ const VETH: &str = "--veth-is-physical";
 
 /// The child `network`: runs until it is asked to end; what it has set up stays.
 pub(crate) fn applet(words: &[String]) -> ExitCode {
+    // Run by hand on somebody's machine it would make that machine's network its own.
+    if !Path::new(paths::RUN).is_dir() {
+        let _ =
+            writeln!(std::io::stderr(), "network: {} isn't there: this is a child of a kmimage machine's process 1", paths::RUN);
+        return ExitCode::from(2);
+    }
     let physical = kernel::Physical { veth: words.iter().any(|word| word == VETH) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(run::NetworkError::Start).and_then(|runtime| runtime.block_on(run::run(physical)));
@@ -49,15 +57,36 @@ pub(crate) fn applet(words: &[String]) -> ExitCode {
     }
 }
 
-/// A server's DHCPv4 message, taken apart in every way: for fuzzing. `true`: it was one.
+/// The ways in for bytes of strangers, each as a function of the bytes alone, for fuzzing.
 #[doc(hidden)]
-pub fn fuzz_dhcp4(bytes: &[u8]) -> bool {
-    let Some(message) = dhcp4::message::Incoming::decode(bytes) else { return false };
-    dhcp4::lease::Lease::from_ack(&message, std::time::Duration::ZERO).is_some()
-}
+pub mod untrusted {
+    use super::dhcp4::{frame, lease::Lease, machine, message::Incoming};
+    use super::router;
+    use std::time::Duration;
 
-/// Options of router advertisements, as the kernel hands them over: for fuzzing. Returns how many were understood.
-#[doc(hidden)]
-pub fn fuzz_router_options(bytes: &[u8]) -> usize {
-    router::parse(bytes).len()
+    /// A server's message: into a lease, and into a client in the midst of everything.
+    pub fn dhcp4_message(bytes: &[u8]) {
+        let Some(message) = Incoming::decode(bytes) else { return };
+        let _ = Lease::from_ack(&message, Duration::ZERO);
+        let mut client = machine::Client::new(message.hardware, None, Some(message.address));
+        let mut now = Duration::ZERO;
+        for event in [machine::Event::Carrier, machine::Event::Message(message.clone()), machine::Event::Time] {
+            let _ = client.step(event, now, message.transaction);
+            now = client.deadline().unwrap_or(now);
+        }
+    }
+
+    /// A packet that carries one.
+    pub fn ipv4_packet(bytes: &[u8]) {
+        frame::unwrap(bytes).into_iter().for_each(dhcp4_message);
+    }
+
+    /// The kernel's messages with options of router advertisements.
+    pub fn router_options(bytes: &[u8]) {
+        let mut known = router::Known::default();
+        for advice in router::parse(bytes) {
+            known.take(&advice, Duration::ZERO);
+        }
+        let _ = known.at(Duration::ZERO);
+    }
 }

@@ -125,6 +125,11 @@ fn settle(wish: &Wish, link: &Link, observed: &Observed, actions: &mut Vec<LinkA
     }
     remove(index, &wish.addresses, &wish.routes, observed, actions);
     let mut up = link.up;
+    if up && link.ours && wish.master.is_none() && !wish.dhcp.ipv6() && link.ipv6.is_some_and(|ipv6| ipv6.accept_ra == 2) {
+        // It listened to routers: what they gave it goes with this, and what is wanted comes back.
+        actions.push(LinkAction::Down { index });
+        up = false;
+    }
     let master = match wish.master {
         None => None,
         Some(Master::Bond(master) | Master::Bridge(master)) => Some(master),
@@ -133,8 +138,8 @@ fn settle(wish: &Wish, link: &Link, observed: &Observed, actions: &mut Vec<LinkA
     // A master that isn't ours (a virtual function's, a container network's) is somebody's decision.
     let foreign = |master: u32| observed.links.get(&master).is_some_and(|master| !master.ours);
     if link.master != master && (master.is_some() || !link.master.is_some_and(foreign)) {
-        // Bonds take only members that are down, and switch them on themselves.
-        if matches!(wish.master, Some(Master::Bond(_))) && up {
+        // Bonds take only members that are down; and what IPv6 gave a link by itself goes only so.
+        if master.is_some() && up {
             actions.push(LinkAction::Down { index });
             up = false;
         }

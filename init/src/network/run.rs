@@ -6,7 +6,7 @@ use super::leases::Leases;
 use super::observed::Observed;
 use super::router::{self, Known};
 use super::watched::watched;
-use super::wish::{Wishes, wishes};
+use super::wish::{Wish, Wishes, wishes};
 use super::{apply, desired::Desired, dhcp6, files, memory, plan, report, resolver};
 use crate::failure::chain;
 use kmimage_contract::machine_config::MacAddress;
@@ -18,7 +18,7 @@ use rtnetlink::{Handle, MulticastGroup};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -250,7 +250,10 @@ impl Network {
             if !wish.dhcp.ipv4() {
                 clients.ipv4.take().iter().for_each(JoinHandle::abort);
             } else if clients.ipv4.is_none() {
-                let client = Client::new(mac.0, self.desired.hostname.clone(), memory::recall(mac));
+                // What this program gave the link before it was started anew, or what the link had at the last boot.
+                let last = held(observed, wish).or_else(|| memory::recall(mac));
+                self.leases.entry(wish.index).or_default().confirming = last;
+                let client = Client::new(mac.0, self.desired.hostname.clone(), last);
                 clients.ipv4 =
                     Some(tokio::spawn(dhcp4::run(wish.index, client, clients.carrier.subscribe(), self.reports4.clone())));
             }
@@ -331,6 +334,15 @@ impl Network {
         }
         self.said.usable = Some(usable);
     }
+}
+
+/// The IPv4 address of ours that a link has beside those that are fixed.
+fn held(observed: &Observed, fixed: &Wish) -> Option<Ipv4Addr> {
+    let ours = observed.addresses.iter().filter(|address| address.link == fixed.index && address.ours);
+    ours.filter(|address| !fixed.addresses.contains(&address.cidr)).find_map(|address| match address.cidr.address() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    })
 }
 
 /// The address that DHCPv6 is spoken from.

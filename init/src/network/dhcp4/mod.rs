@@ -4,7 +4,7 @@
 //! rebinds, so that an address that the server has taken back is used to the end of its lease; it puts the server and the requested
 //! address into renewals, which RFC 2131 (4.3.6) forbids; it waits before its first message; and its parsers can't be reached to be fuzzed.
 
-mod frame;
+pub(crate) mod frame;
 pub(crate) mod lease;
 pub(crate) mod machine;
 pub(crate) mod message;

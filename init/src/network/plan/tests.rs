@@ -83,6 +83,13 @@ fn a_lease_comes_changes_and_goes() {
 }
 
 #[test]
+fn a_link_that_listened_to_routers_forgets_what_they_said() {
+    let network = Network { interfaces: vec![interface("one", 1, fixed("10.0.0.2/24"))], ..Network::default() };
+    let state = observed(vec![(2, settled("ens3", 1))]);
+    check(&network, &state, &Leases::new(), &["accept_ra ens3 0", "down 2", "up 2", "2 + 10.0.0.2/24"]);
+}
+
+#[test]
 fn a_gateway_outside_of_the_network_is_reached_all_the_same() {
     let observed = observed(vec![(2, settled("ens3", 1))]);
     let leases = Leases::from([(2, lease("192.0.2.9/32", "198.51.100.1"))]);
