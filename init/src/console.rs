@@ -1,5 +1,10 @@
-//! The consoles: every `console=` of the command line gets every state line, and none of them can hold init up.
+//! The consoles: every `console=` of the command line hears of everything, and none of them can hold init up.
+//!
+//! A serial console gets every state line. A screen (a virtual terminal) gets the boot in plain lines and then the page of
+//! [`crate::status`], drawn anew when something on it has changed. None of them takes input: what is typed is neither read nor shown.
 
+use crate::facts;
+use crate::status::{self, Status};
 use kmimage_contract::state_line::StateLine;
 use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::terminal::Terminal;
@@ -9,6 +14,8 @@ use std::time::Duration;
 
 /// How long one console may take for one line: far longer than a line takes at 9600 baud.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// The screen's size where it does not say.
+const SCREEN: (usize, usize) = (80, 25);
 
 /// The consoles that there are.
 ///
@@ -16,20 +23,36 @@ const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Consoles {
     consoles: Vec<Console>,
+    /// What screens show; none: they get state lines as everybody else.
+    status: Option<Status>,
 }
 
 #[derive(Debug)]
 struct Console {
     device: PathBuf,
     terminal: Option<Terminal>,
+    /// Of a screen: the page that is on it.
+    screen: Option<String>,
 }
 
 impl Consoles {
     /// The consoles of these names in /dev; without any, what the kernel takes for its console.
     pub fn new(names: &[String]) -> Self {
         let names: Vec<&str> = if names.is_empty() { vec!["console"] } else { names.iter().map(String::as_str).collect() };
-        let console = |name| Console { device: Path::new("/dev").join(name), terminal: None };
-        Self { consoles: names.into_iter().map(console).collect() }
+        let console = |name| Console { device: Path::new("/dev").join(name), terminal: None, screen: None };
+        Self { consoles: names.into_iter().map(console).collect(), status: None }
+    }
+
+    /// From now on screens show the page. It is on the first virtual terminal; on others there is nothing.
+    pub fn with_page(mut self) -> Self {
+        for console in self.consoles.iter_mut().filter(|console| is_screen(&console.device)) {
+            if console.device == Path::new("/dev/tty0") {
+                console.device = PathBuf::from("/dev/tty1");
+            }
+            console.screen = Some(String::new());
+        }
+        self.status = Some(Status::new(facts::release::read().ok().as_ref()));
+        self
     }
 
     /// Says a line on every console and in the kernel's log. A console that is named but not there is passed over; one that takes no
@@ -38,8 +61,15 @@ impl Consoles {
         let text = line.to_string();
         // For the log only: as debug message it is not shown on the consoles a second time.
         kernel_log::write(Level::Debug, &text);
+        if let Some(status) = &mut self.status {
+            status.hear(line);
+        }
         for console in &mut self.consoles {
-            if let Err(error) = console.write(&format!("{text}\n")) {
+            let result = match (&self.status, &console.screen) {
+                (Some(status), Some(_)) => console.show(status, line),
+                _ => console.write(&format!("{text}\n")),
+            };
+            if let Err(error) = result {
                 kernel_log::write(Level::Debug, &format!("kmimage-init: console {}: {error}", console.device.display()));
             }
         }
@@ -55,7 +85,28 @@ impl Drop for Consoles {
     }
 }
 
+/// Whether a device is a virtual terminal: tty0, tty1, ...
+fn is_screen(device: &Path) -> bool {
+    let number = device.file_name().and_then(|name| name.to_str()?.strip_prefix("tty"));
+    number.is_some_and(|number| number.parse::<u8>().is_ok())
+}
+
 impl Console {
+    /// The boot's plain lines on a screen, later the page.
+    fn show(&mut self, status: &Status, line: &StateLine) -> io::Result<()> {
+        if !status.has_come_far() {
+            return status::plain(line).map_or(Ok(()), |text| self.write(&format!("{text}\r\n")));
+        }
+        let (width, height) = self.terminal.as_ref().and_then(Terminal::size).unwrap_or(SCREEN);
+        let drawn = status::drawn(&status.page(width, height));
+        if self.screen.as_ref() == Some(&drawn) {
+            return Ok(());
+        }
+        self.write(&drawn)?;
+        self.screen = Some(drawn);
+        Ok(())
+    }
+
     fn write(&mut self, text: &str) -> io::Result<()> {
         if let Some(terminal) = &mut self.terminal {
             match terminal.write(text, PATIENCE) {
@@ -65,7 +116,9 @@ impl Console {
             }
         }
         // Not there before, or gone: a serial device may come late.
-        self.terminal.insert(Terminal::open(&self.device)?).write(text, PATIENCE)
+        let terminal = self.terminal.insert(Terminal::open(&self.device)?);
+        terminal.ignore_input();
+        terminal.write(text, PATIENCE)
     }
 }
 
@@ -94,5 +147,30 @@ mod tests {
         say("second");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "kmimage: first\nkmimage: second\n");
         std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn screens_are_told_from_serial_lines() {
+        for (name, expect) in [("tty0", true), ("tty1", true), ("tty63", true), ("ttyS0", false), ("tty", false), ("hvc0", false)]
+        {
+            assert_eq!(is_screen(&Path::new("/dev").join(name)), expect, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_screen_gets_plain_lines_and_then_the_page_once() {
+        let path = std::env::temp_dir().join(format!("kmimage-screen-{}", std::process::id()));
+        std::fs::write(&path, "").unwrap();
+        let console = Console { device: path.clone(), terminal: None, screen: Some(String::new()) };
+        let mut consoles = Consoles { consoles: vec![console], status: Some(Status::new(None)) };
+        consoles.say(&StateLine::new("phase").with("name", "var").with("at", "3.2").with("result", "done"));
+        consoles.say(&StateLine::new("devices").with("added", "ens3"));
+        let waiting = StateLine::new("waiting").with("for", "network");
+        consoles.say(&waiting);
+        consoles.say(&waiting);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("     3.2  var  done\r\n\x1b[?25l"), "{text:?}");
+        assert_eq!(text.matches("waiting for network").count(), 1, "{text:?}");
+        std::fs::remove_file(&path).unwrap();
     }
 }

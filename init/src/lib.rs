@@ -17,6 +17,7 @@ pub mod modules;
 pub mod network;
 pub mod services;
 pub mod stage1;
+pub mod status;
 pub mod storage;
 pub mod system;
 pub mod watchdog;

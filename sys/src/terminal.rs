@@ -4,7 +4,8 @@ use crate::poll;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,34 @@ impl Terminal {
             }
         }
         Ok(())
+    }
+}
+
+impl Terminal {
+    /// Its width and height in characters. `None`: it is none, or doesn't know.
+    #[expect(unsafe_code, reason = "rustix has it behind a feature of its own, for this alone")]
+    pub fn size(&self) -> Option<(usize, usize)> {
+        let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: TIOCGWINSZ writes a `winsize`, which outlives the call.
+        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+        (result == 0 && size.ws_col > 0 && size.ws_row > 0).then(|| (size.ws_col.into(), size.ws_row.into()))
+    }
+
+    /// From now on what is typed is not shown, sends no signal and doesn't hold the output up. On anything else than a terminal this
+    /// does nothing.
+    #[expect(unsafe_code, reason = "rustix has it behind a feature of its own, for this alone")]
+    pub fn ignore_input(&self) {
+        let mut settings = MaybeUninit::<libc::termios>::uninit();
+        // SAFETY: tcgetattr fills the settings or fails; only if it has filled them they are read, changed and handed back.
+        unsafe {
+            if libc::tcgetattr(self.file.as_raw_fd(), settings.as_mut_ptr()) != 0 {
+                return;
+            }
+            let mut settings = settings.assume_init();
+            settings.c_lflag &= !(libc::ECHO | libc::ECHONL | libc::ICANON | libc::ISIG | libc::IEXTEN);
+            settings.c_iflag &= !(libc::IXON | libc::IXOFF);
+            let _ = libc::tcsetattr(self.file.as_raw_fd(), libc::TCSANOW, &raw const settings);
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub use interface_names::{Interface, PciFunction, Place, Slot, wanted_name};
 pub use superblock::{Identity, identify};
 
 use crate::facts;
+use crate::failure::chain;
+use crate::modules::{Loader, Outcome};
 use coldplug::Coldplug;
 use disk_links::DiskLinks;
 use kmimage_contract::state_line::StateLine;
@@ -61,7 +63,8 @@ fn serve() -> io::Result<Infallible> {
     online_new_memory();
     devices.look();
     let mut coldplug = Coldplug::default();
-    let modules = coldplug.run(|| devices.look());
+    let mut modules = coldplug.run(|| devices.look());
+    modules += stand_ins();
     say(&StateLine::new(STATE).with("coldplug", "done").with("modules", modules).with("ms", begin.elapsed().as_millis()));
     loop {
         match events.receive()? {
@@ -175,6 +178,21 @@ impl Devices {
             say(&StateLine::new(STATE).with("removed", name).with("kind", "disk"));
         }
     }
+}
+
+/// Loads what no device asks for: a place in EFI's variables for the last words of a kernel, and a watchdog where there is none in hardware.
+fn stand_ins() -> usize {
+    let mut loader = Loader::open();
+    let wanted = [("efi_pstore", Path::new("/sys/firmware/efi").exists()), ("softdog", !Path::new("/dev/watchdog0").exists())];
+    let mut count = 0;
+    for (name, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
+        match loader.load(name) {
+            Ok(Outcome::Loaded(new)) => count += new,
+            Ok(_) => {}
+            Err(error) => kernel_log::write(Level::Warning, &format!("kmimage-init: {}", chain(&error))),
+        }
+    }
+    count
 }
 
 /// A processor that is plugged in is off until somebody switches it on. (Those that were off at boot stay so: `nosmt`, `maxcpus=`.)

@@ -33,10 +33,11 @@ pub(crate) enum Stage {
     Applied,
 }
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 9] = [
     Row { name: "devices", kind: Kind::Lasting, stage: Stage::Facts, needs: &[], ready: "coldplug", awaited: 0 },
     Row { name: "storage", kind: Kind::Once, stage: Stage::Facts, needs: &[], ready: "", awaited: 0 },
     Row { name: "config", kind: Kind::Lasting, stage: Stage::Facts, needs: &["state", "coldplug"], ready: "", awaited: 0 },
+    Row { name: "kernel", kind: Kind::Lasting, stage: Stage::Facts, needs: &["state"], ready: "", awaited: 0 },
     Row { name: LOG_FILES, kind: Kind::Lasting, stage: Stage::Facts, needs: &["var"], ready: "", awaited: 0 },
     Row { name: "network", kind: Kind::Lasting, stage: Stage::Network, needs: &[], ready: "network", awaited: 0 },
     Row { name: "time", kind: Kind::Lasting, stage: Stage::Applied, needs: &[], ready: "time", awaited: 30 },

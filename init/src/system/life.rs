@@ -6,9 +6,10 @@ use super::shutdown::{self, End};
 use super::{SystemError, proof};
 use crate::console::Consoles;
 use crate::services::{Heard, Stage, Supervisor, Unit, built_in, image_services, is_there};
-use kmimage_contract::RootHash;
+use crate::watchdog;
 use kmimage_contract::release::Release;
 use kmimage_contract::state_line::{Ready, StateLine};
+use kmimage_contract::{RootHash, paths};
 use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::signals::{Signal, Signals};
 use kmimage_sys::uevent::{Received, UeventSocket};
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long the machine may wait for one thing before it says so.
@@ -59,8 +61,16 @@ impl Life {
         }
     }
 
+    /// A watchdog runs as soon as there is one.
+    fn look_for_watchdog(&mut self) {
+        if let Some(line) = watchdog::look() {
+            self.consoles.say(&line);
+        }
+    }
+
     /// Starts the first children. Others follow as soon as what they need is known.
     pub(super) fn begin(&mut self) {
+        self.look_for_watchdog();
         self.want();
         // Without a child that looks for one there is no config, and that is known at once.
         if self.boot.config != Config::Unknown {
@@ -93,6 +103,7 @@ impl Life {
             // Only now: `pressed` lets go of a button that has gone, and one that came back under its name is a new one.
             if came {
                 keys.look();
+                self.look_for_watchdog();
             }
         }
     }
@@ -103,12 +114,17 @@ impl Life {
             own.into_iter().chain(keys.descriptors()).chain(self.supervisor.descriptors()).collect();
         let bound =
             self.standing.as_ref().filter(|(_, _, said)| !said).map(|(_, since, _)| BOUND.saturating_sub(since.elapsed()));
-        let patience = self.supervisor.patience().into_iter().chain(bound).min();
+        let patience = self.supervisor.patience().into_iter().chain(bound).chain(watchdog::patience()).min();
         poll::readable(&descriptors, patience).map(drop)
     }
 
     /// Everything that is due.
     fn turn(&mut self) -> Result<(), SystemError> {
+        watchdog::feed();
+        #[cfg(feature = "fault-injection")]
+        if self.was_ready {
+            crate::fault::strike().map_err(SystemError::Events)?;
+        }
         for heard in self.supervisor.turn().map_err(SystemError::Events)? {
             match heard {
                 Heard::Line { line, .. } => self.hear(&line),
@@ -201,7 +217,10 @@ impl Life {
                     root_hash: self.root_hash,
                     config: self.boot.config_source().to_owned(),
                 };
-                self.consoles.say(&ready.line());
+                let line = ready.line();
+                // In memory: who has to know that this boot is proven looks there.
+                let _ = std::fs::write(Path::new(paths::READY), format!("{line}\n"));
+                self.consoles.say(&line);
                 self.was_ready = true;
             }
         }
@@ -253,12 +272,14 @@ impl Life {
     }
 }
 
-/// Reads the announcements that are there, up to a bound; whether one could be about a new power button.
+/// Reads the announcements that are there, up to a bound; whether one could be about a new power button or watchdog.
 fn device_came(events: &UeventSocket) -> io::Result<bool> {
     let mut came = false;
     for _ in 0..AT_ONCE {
         match events.receive()? {
-            Received::Event(event) => came |= event.get("SUBSYSTEM") == "input" && event.get("ACTION") == "add",
+            Received::Event(event) => {
+                came |= matches!(event.get("SUBSYSTEM"), "input" | "watchdog") && event.get("ACTION") == "add"
+            }
             Received::Lost => came = true,
             Received::Nothing => break,
         }

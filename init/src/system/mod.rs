@@ -16,14 +16,13 @@ pub use mounts::{MOUNTS, Row};
 use crate::console::Consoles;
 use crate::facts::{self, FactError};
 use crate::failure;
+use crate::modules::Loader;
 use crate::services::Supervisor;
 use crate::services::cgroups::Cgroups;
 use kmimage_contract::cmdline::{BootParameters, CmdlineError};
-use kmimage_contract::paths;
 use kmimage_contract::state_line::StateLine;
 use kmimage_sys::device_mapper::DeviceMapperError;
 use kmimage_sys::kernel_log::{self, Level};
-use kmimage_sys::module;
 use kmimage_sys::signals::Signals;
 use kmimage_sys::uevent::UeventSocket;
 use kmimage_sys::{mount, power, process};
@@ -93,7 +92,7 @@ fn serve() -> Result<std::convert::Infallible, SystemError> {
     let _ = power::own_ctrl_alt_del();
     let cmdline = facts::cmdline::read()?;
     sysctl::set_defaults(&cmdline);
-    let mut consoles = Consoles::new(&cmdline.consoles());
+    let mut consoles = Consoles::new(&cmdline.consoles()).with_page();
     let parameters = cmdline.boot_parameters()?;
     name_ignored(&parameters, &mut consoles);
     let release = facts::release::read()?;
@@ -124,18 +123,10 @@ fn name_ignored(parameters: &BootParameters, consoles: &mut Consoles) {
 
 /// Loads what process 1 needs from the root. Without them the power button does nothing, which is no reason not to run.
 fn load_modules() {
-    let folder = paths::modules(&module::kernel_release());
-    let folder = Path::new(&folder);
-    let modules_dep = match facts::read_text(&folder.join("modules.dep")) {
-        Ok(text) => text,
-        Err(error) => return kernel_log::write(Level::Warning, &format!("kmimage-init: {}", failure::chain(&error))),
-    };
-    let dependencies = facts::modules::Dependencies::parse(&modules_dep);
+    let mut loader = Loader::open();
     for name in MODULES {
-        for path in dependencies.load_order(name).unwrap_or_default() {
-            if let Err(error) = module::load(&folder.join(path)) {
-                kernel_log::write(Level::Warning, &format!("kmimage-init: loading {path}: {error}"));
-            }
+        if let Err(error) = loader.load(name) {
+            kernel_log::write(Level::Warning, &format!("kmimage-init: {}", failure::chain(&error)));
         }
     }
 }

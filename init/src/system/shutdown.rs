@@ -1,6 +1,6 @@
 //! The way down: end what runs, write out what is not written, let go of the disks, power off or restart.
 
-use crate::{facts, failure};
+use crate::{facts, failure, watchdog};
 use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::process::{self, End as Ending};
 use kmimage_sys::{mount, power};
@@ -60,10 +60,13 @@ pub(super) const FINISH: Duration = Duration::from_secs(60);
 /// Ends the run once the services have ended; never returns.
 pub(super) fn finish(end: End) -> ! {
     end_processes();
+    watchdog::feed();
     write_out();
+    watchdog::feed();
     if !ends_within(RELEASING, release_disks) {
         kernel_log::write(Level::Warning, "kmimage-init: a disk could not be let go in time");
     }
+    watchdog::feed();
     write_out();
     match end.now() {
         Err(error) => failure::stop("shutdown", &error),
@@ -103,6 +106,7 @@ fn end_processes() {
             if !others_run() {
                 return;
             }
+            watchdog::feed();
             std::thread::sleep(ROUND);
         }
     }
