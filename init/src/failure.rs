@@ -91,7 +91,7 @@ fn restart() -> ! {
 fn keep(reason: &str) -> bool {
     let state = Path::new(paths::STATE);
     let mounted = facts::mounts::read().is_ok_and(|mounts| mounts.iter().any(|mount| mount.target == state));
-    mounted && boots::keep_reason(state, reason).is_ok()
+    mounted && boots::keep_last_words(state, reason).is_ok()
 }
 
 /// How many boots in a row have failed before this one; 0 also if nobody knows.

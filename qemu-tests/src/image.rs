@@ -1,6 +1,7 @@
 //! The image under test: built once per test run with the real binary, from real packages, as a user would.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -24,11 +25,28 @@ pub fn test() -> &'static Path {
     FOLDER.get_or_init(|| build("test", &library()))
 }
 
+/// The output folder of profile `test` with an init that fails when the machine's SMBIOS table asks for it.
+///
+/// # Panics
+/// With the output of cargo or kmimage when a build fails.
+pub fn faulty() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let init = compile("kmimage-init", "faulty-init", &["--features", "kmimage-init/fault-injection"]);
+        build_with("test", &library(), "faulty", &["--init".as_ref(), init.as_ref()])
+    })
+}
+
 /// Builds a profile that is found in `folder`, into the folder of the tests.
 fn build(profile: &str, folder: &Path) -> PathBuf {
-    let output = self::folder().join(profile);
+    build_with(profile, folder, profile, &[])
+}
+
+fn build_with(profile: &str, folder: &Path, name: &str, options: &[&OsStr]) -> PathBuf {
+    let output = self::folder().join(name);
     let mut kmimage = kmimage();
     kmimage.current_dir(folder).args(["build", "--profile", profile, "--output"]).arg(&output).arg("--lock").arg(lock());
+    kmimage.args(options);
     let status = kmimage.status().expect("kmimage");
     assert!(status.success(), "kmimage build: {status}");
     output
@@ -60,14 +78,20 @@ fn library() -> PathBuf {
     to
 }
 
-/// Compiles the probe, static, as init is compiled.
-#[expect(clippy::disallowed_methods, reason = "a program for the image under test")]
+/// Compiles the probe.
 fn compile_probe() -> PathBuf {
+    compile("kmimage-probe", "probe", &[])
+}
+
+/// Compiles a program for the image under test, static, as init is compiled, in a target folder of its own.
+#[expect(clippy::disallowed_methods, reason = "a program for the image under test")]
+fn compile(package: &str, folder: &str, options: &[&str]) -> PathBuf {
     const TRIPLE: &str = "x86_64-unknown-linux-gnu";
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let folder = target().join("probe");
+    let folder = target().join(folder);
     let status = Command::new(cargo)
-        .args(["build", "--locked", "--package", "kmimage-probe", "--bin", "kmimage-probe", "--profile", "init"])
+        .args(["build", "--locked", "--package", package, "--bin", package, "--profile", "init"])
+        .args(options)
         .args(["--target", TRIPLE, "--target-dir"])
         .arg(&folder)
         .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
@@ -75,7 +99,7 @@ fn compile_probe() -> PathBuf {
         .status()
         .expect("cargo");
     assert!(status.success(), "cargo build: {status}");
-    folder.join(TRIPLE).join("init/kmimage-probe")
+    folder.join(TRIPLE).join("init").join(package)
 }
 
 /// The lock that the images are built with.

@@ -1,10 +1,9 @@
 //! The kernel's log, /dev/kmsg: where init's own words outlive the console, and where the kernel's are read.
 
-use crate::poll;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// How much a line matters; the kernel shows those below its console log level on the consoles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +62,10 @@ impl KernelLog {
             }
         }
     }
+}
 
-    /// Waits until there is something to read.
-    pub fn wait(&self) -> io::Result<()> {
-        poll::readable(&[self.file.as_fd()], None).map(drop)
+impl AsFd for KernelLog {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }

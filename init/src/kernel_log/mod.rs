@@ -2,7 +2,7 @@
 //! puts into a bounded ring and hands on to /var/log/kernel.log and the log's receiver, like any unit's.
 //!
 //! It also does what has to be done once for a boot's history, as soon as `state` is there: it counts boots that never became ready
-//! ([`boots`]), says why the last one failed, and moves what a crashed kernel left with the firmware (pstore) to `state`.
+//! ([`boots`]), says why the last one ended badly, and moves what a crashed kernel left with the firmware (pstore) to `state`.
 
 pub mod boots;
 mod pstore;
@@ -14,22 +14,25 @@ use crate::facts;
 use kmimage_contract::paths;
 use kmimage_contract::state_line::StateLine;
 use kmimage_sys::kernel_log::{KernelLog, Read};
-use std::convert::Infallible;
+use kmimage_sys::poll;
+use kmimage_sys::signals::{Signal, Signals};
 use std::io::{self, BufWriter, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 /// The number of the last record that was written: a child that is started again goes on there.
 const PLACE: &str = "/run/kmimage/kernel-log";
 
-/// Runs the child; ends only with a fault.
+/// Runs the child until it is asked to end.
 pub fn run(_: &[String]) -> ExitCode {
     let state = Path::new(paths::STATE);
-    if facts::mounts::read().is_ok_and(|mounts| mounts.iter().any(|mount| mount.target == state)) {
+    let state = facts::mounts::read().is_ok_and(|mounts| mounts.iter().any(|mount| mount.target == state)).then_some(state);
+    if let Some(state) = state {
         tell_history(state);
     }
-    match follow() {
-        Ok(never) => match never {},
+    match follow(state) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "following the kernel's log: {error}");
             ExitCode::FAILURE
@@ -40,7 +43,7 @@ pub fn run(_: &[String]) -> ExitCode {
 fn tell_history(state: &Path) {
     let mut out = io::stdout();
     match boots::begin(state) {
-        Ok(history) if history.failed > 0 || history.reason.is_some() => {
+        Ok(Some(history)) if history.failed > 0 => {
             let line = StateLine::new("boot").with("failed-before", history.failed);
             let line = history.reason.iter().fold(line, |line, reason| line.with("last-failure", reason));
             let _ = writeln!(out, "{line}");
@@ -57,34 +60,49 @@ fn tell_history(state: &Path) {
     }
 }
 
-fn follow() -> io::Result<Infallible> {
+/// Follows the log until the end is asked for.
+fn follow(state: Option<&Path>) -> io::Result<()> {
+    let mut signals = Signals::open()?;
     let mut log = KernelLog::open()?;
-    let begin = std::fs::read_to_string(Path::new(PLACE)).ok().and_then(|text| text.trim().parse::<u64>().ok());
-    let (mut last, mut proven) = (begin, false);
+    let mut last = std::fs::read_to_string(Path::new(PLACE)).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let mut proven = false;
     let mut out = BufWriter::new(io::stderr());
     loop {
         match log.read()? {
             Read::Record(bytes) => {
-                let Some(record) = Record::parse(&bytes).filter(|record| last.is_none_or(|last| record.sequence > last)) else {
-                    continue;
-                };
-                last = Some(record.sequence);
-                writeln!(out, "{record}")?;
+                let record = Record::parse(&bytes).filter(|record| last.is_none_or(|last| record.sequence > last));
+                if let Some(record) = record {
+                    last = Some(record.sequence);
+                    writeln!(out, "{record}")?;
+                }
+                continue;
             }
-            Read::Overwritten => writeln!(out, "(the kernel's buffer was full; records are lost)")?,
-            Read::Nothing => {
-                out.flush()?;
-                if let Some(last) = last {
-                    let _ = std::fs::write(Path::new(PLACE), last.to_string());
-                }
-                if !proven && Path::new(paths::READY).exists() {
-                    proven = true;
-                    if let Err(error) = boots::proven(Path::new(paths::STATE)) {
-                        let _ = writeln!(io::stderr(), "forgetting failed boots: {error}");
-                    }
-                }
-                log.wait()?;
+            Read::Overwritten => {
+                writeln!(out, "(the kernel's buffer was full; records are lost)")?;
+                continue;
+            }
+            Read::Nothing => out.flush()?,
+        }
+        if let Some(last) = last {
+            let _ = std::fs::write(Path::new(PLACE), last.to_string());
+        }
+        // What process 1 says is in the kernel's log: `ready` wakes us.
+        if !proven && Path::new(paths::READY).exists() {
+            proven = true;
+            note(state.map_or(Ok(()), boots::proven));
+        }
+        poll::readable(&[log.as_fd(), signals.as_fd()], None)?;
+        while let Some(signal) = signals.take()? {
+            if signal == Signal::Terminate {
+                note(state.map_or(Ok(()), boots::ended));
+                return Ok(());
             }
         }
+    }
+}
+
+fn note(result: io::Result<()>) {
+    if let Err(error) = result {
+        let _ = writeln!(io::stderr(), "keeping on state how this boot does: {error}");
     }
 }

@@ -122,9 +122,7 @@ impl Life {
     fn turn(&mut self) -> Result<(), SystemError> {
         watchdog::feed();
         #[cfg(feature = "fault-injection")]
-        if self.was_ready {
-            crate::fault::strike().map_err(SystemError::Events)?;
-        }
+        crate::fault::strike(self.was_ready).map_err(SystemError::Events)?;
         for heard in self.supervisor.turn().map_err(SystemError::Events)? {
             match heard {
                 Heard::Line { line, .. } => self.hear(&line),

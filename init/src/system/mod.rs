@@ -4,6 +4,7 @@
 //! could hang (a disk, a name to look up) is done by a child. `boot` decides where the machine stands, `services` what runs.
 
 mod boot;
+mod clock;
 mod life;
 mod mounts;
 mod power_keys;
@@ -93,6 +94,9 @@ fn serve() -> Result<std::convert::Infallible, SystemError> {
     let cmdline = facts::cmdline::read()?;
     sysctl::set_defaults(&cmdline);
     let mut consoles = Consoles::new(&cmdline.consoles()).with_page();
+    if let Some(line) = clock::floor() {
+        consoles.say(&line);
+    }
     let parameters = cmdline.boot_parameters()?;
     name_ignored(&parameters, &mut consoles);
     let release = facts::release::read()?;

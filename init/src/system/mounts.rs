@@ -1,6 +1,8 @@
 //! The file systems of a running system that are no disk: a table with a reason per row.
 //!
-//! /dev, /proc and /sys come from stage 1. Nothing is mounted on /var yet.
+//! /dev, /proc and /sys come from stage 1; disks are the child `storage`'s. Deliberately not mounted: debugfs, whose files are made for kernel
+//! developers and have never been guarded (what tools of today need of it is in tracefs), and configfs, which only storage targets want, and
+//! whose module a node would load for nothing.
 
 use super::{SystemError, mount_row};
 use kmimage_sys::kernel_log::{self, Level};
@@ -35,7 +37,7 @@ const TERMINALS: Restrictions = Restrictions { no_dev: false, ..DATA };
 const VIEW: Restrictions = Restrictions { read_only: true, ..DATA };
 
 /// Every row, in the order to mount.
-pub const MOUNTS: [Row; 9] = [
+pub const MOUNTS: [Row; 12] = [
     Row {
         target: "/run",
         kind: "tmpfs",
@@ -69,6 +71,22 @@ pub const MOUNTS: [Row; 9] = [
         reason: "POSIX shared memory",
     },
     Row {
+        target: "/dev/mqueue",
+        kind: "mqueue",
+        restrictions: DATA,
+        options: "",
+        required: false,
+        reason: "POSIX message queues, which pods in the host's IPC namespace share",
+    },
+    Row {
+        target: "/dev/hugepages",
+        kind: "hugetlbfs",
+        restrictions: DATA,
+        options: "mode=0755",
+        required: false,
+        reason: "huge pages as files: data planes and virtual machines in pods",
+    },
+    Row {
         target: "/sys/fs/cgroup",
         kind: "cgroup2",
         restrictions: DATA,
@@ -91,6 +109,14 @@ pub const MOUNTS: [Row; 9] = [
         options: "mode=0700",
         required: false,
         reason: "pinned BPF objects: container runtimes and network plugins",
+    },
+    Row {
+        target: "/sys/kernel/tracing",
+        kind: "tracefs",
+        restrictions: DATA,
+        options: "mode=0700",
+        required: false,
+        reason: "trace points, which tools for watching the kernel by BPF look up there",
     },
     Row {
         target: "/sys/fs/pstore",
