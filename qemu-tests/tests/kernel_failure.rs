@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
+use kmimage::run::machine::{Chipset, DiskBus};
 use kmimage_contract::state_line::StateLine;
 use kmimage_qemu_tests::guest::Guest;
 use kmimage_qemu_tests::image::{artefact, faulty};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// A machine whose process 1 does this when that is due.
 fn start(fault: &str) -> Vm {
-    let guest = Guest::of(&artefact(faulty(), ".qcow2")).with_probe().user_network();
+    let guest = Guest::of(&artefact(faulty(), ".qcow2")).on(Chipset::Pc, DiskBus::Virtio).with_probe().user_network();
     guest.watchdog("i6300esb").oem_string(&format!("kmimage.fault={fault}")).start()
 }
 
