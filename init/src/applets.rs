@@ -2,7 +2,7 @@
 //!
 //! An applet is named by the program's own name (`/sbin/modprobe` is a link to it) or by its first argument.
 
-use crate::{config, devices, kernel_log, modules, network, services, storage};
+use crate::{config, devices, kernel_log, modules, network, reconcile, services, storage};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,6 +15,8 @@ const APPLETS: &[(&str, Applet)] = &[
     ("kernel", kernel_log::run),
     ("modprobe", modules::modprobe),
     (config::APPLET, config::run),
+    (reconcile::APPLET, reconcile::run),
+    (reconcile::MARK_READY, reconcile::mark_ready),
     (network::APPLET, network::applet),
     (services::LOG_FILES, services::log_files),
     (services::probe::HTTP, services::probe::http),

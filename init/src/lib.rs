@@ -7,6 +7,7 @@
 mod applets;
 pub mod config;
 pub mod console;
+pub mod desired;
 pub mod devices;
 pub mod facts;
 pub mod failure;
@@ -15,6 +16,7 @@ pub mod fault;
 pub mod kernel_log;
 pub mod modules;
 pub mod network;
+pub mod reconcile;
 pub mod services;
 pub mod stage1;
 pub mod status;

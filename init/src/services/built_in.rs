@@ -1,8 +1,9 @@
 //! Process 1's own children: the same binary, a row each.
 
 use super::supervisor::LOG_FILES;
-use super::unit::{Kind, Readiness, Unit};
+use super::unit::{Kind, Readiness, Restart, Unit};
 use crate::applets;
+use crate::reconcile::{APPLET as APPLY, MARK_READY};
 use kmimage_contract::paths;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,9 +11,11 @@ use std::time::Duration;
 /// A child of process 1.
 #[derive(Debug, Clone, Copy)]
 struct Row {
-    /// The unit's name, which is its applet's, too.
+    /// The unit's name.
     name: &'static str,
     kind: Kind,
+    /// The applet with its words, where that is not the name alone.
+    arguments: &'static [&'static str],
     /// When it is started.
     stage: Stage,
     needs: &'static [&'static str],
@@ -30,19 +33,43 @@ pub(crate) enum Stage {
     /// Once it is known what the network is to be.
     Network,
     /// Once it is known what the machine is to be.
+    Apply,
+    /// Once what children read has been written down.
     Applied,
+    /// Once there is a receiver of logs.
+    Log,
+    /// Once there are further disks to mount.
+    Volumes,
+    /// Once the machine was ready with a config.
+    Ready,
 }
 
-const ROWS: [Row; 9] = [
-    Row { name: "devices", kind: Kind::Lasting, stage: Stage::Facts, needs: &[], ready: "coldplug", awaited: 0 },
-    Row { name: "storage", kind: Kind::Once, stage: Stage::Facts, needs: &[], ready: "", awaited: 0 },
-    Row { name: "config", kind: Kind::Lasting, stage: Stage::Facts, needs: &["state", "coldplug"], ready: "", awaited: 0 },
-    Row { name: "kernel", kind: Kind::Lasting, stage: Stage::Facts, needs: &["state"], ready: "", awaited: 0 },
-    Row { name: LOG_FILES, kind: Kind::Lasting, stage: Stage::Facts, needs: &["var"], ready: "", awaited: 0 },
-    Row { name: "network", kind: Kind::Lasting, stage: Stage::Network, needs: &[], ready: "network", awaited: 0 },
-    Row { name: "time", kind: Kind::Lasting, stage: Stage::Applied, needs: &[], ready: "time", awaited: 30 },
-    Row { name: "log", kind: Kind::Lasting, stage: Stage::Applied, needs: &["network"], ready: "", awaited: 0 },
-    Row { name: "agent", kind: Kind::Lasting, stage: Stage::Applied, needs: &["coldplug"], ready: "", awaited: 0 },
+const ROW: Row = Row { name: "", kind: Kind::Lasting, arguments: &[], stage: Stage::Facts, needs: &[], ready: "", awaited: 0 };
+
+/// The variable that makes a unit another one when what it reads has changed: so it is run again.
+pub(crate) const GENERATION: &str = "KMIMAGE_GENERATION";
+
+const ROWS: [Row; 12] = [
+    Row { name: "devices", ready: "coldplug", ..ROW },
+    Row { name: "kernel", needs: &["state"], ..ROW },
+    Row { name: "storage", kind: Kind::Once, ..ROW },
+    // What is there at the start must not look like something that comes later.
+    Row { name: "config", needs: &["state", "coldplug"], ..ROW },
+    Row { name: LOG_FILES, needs: &["var"], ..ROW },
+    Row { name: APPLY, kind: Kind::Once, stage: Stage::Apply, ..ROW },
+    Row { name: "network", stage: Stage::Network, ready: "network", ..ROW },
+    Row { name: "time", stage: Stage::Applied, ready: "time", awaited: 30, ..ROW },
+    Row { name: "agent", stage: Stage::Applied, needs: &["coldplug"], ..ROW },
+    Row { name: "log", stage: Stage::Log, needs: &["network"], ..ROW },
+    Row {
+        name: "volumes",
+        kind: Kind::Once,
+        arguments: &["storage", "volumes"],
+        stage: Stage::Volumes,
+        needs: &["var", "coldplug"],
+        ..ROW
+    },
+    Row { name: MARK_READY, kind: Kind::Once, stage: Stage::Ready, needs: &["state"], ..ROW },
 ];
 
 /// The children that are wanted in these stages.
@@ -53,7 +80,8 @@ pub(crate) fn built_in(stages: &[Stage]) -> BTreeMap<String, Unit> {
 
 /// Whether there is a child of this name. None of them does its work without the devices and the disk.
 pub(crate) fn is_there(name: &str) -> bool {
-    applets::knows(name) && ["devices", "storage"].into_iter().all(applets::knows)
+    let applet = ROWS.iter().find(|row| row.name == name).and_then(|row| row.arguments.first()).map_or(name, |applet| applet);
+    applets::knows(applet) && ["devices", "storage"].into_iter().all(applets::knows)
 }
 
 fn unit(row: &Row) -> Unit {
@@ -64,9 +92,14 @@ fn unit(row: &Row) -> Unit {
         needs: row.needs.iter().map(|&need| need.to_owned()).collect(),
         readiness: if row.ready.is_empty() { Readiness::Started } else { Readiness::Condition(row.ready.to_owned()) },
         awaited: (row.awaited > 0).then(|| Duration::from_secs(row.awaited)),
+        restart: match row.kind {
+            Kind::Lasting => Restart::default(),
+            // What fails here is mostly not there yet, or waits for somebody's help.
+            Kind::Once => Restart { minimum: Duration::from_secs(5), maximum: Duration::from_secs(60), ..Restart::default() },
+        },
         // Without them the machine can't be helped any more; process 1 itself is never chosen.
         oom_score: -950,
         stop_within: Duration::from_secs(5),
-        ..Unit::lasting(paths::INIT, &[row.name])
+        ..Unit::lasting(paths::INIT, if row.arguments.is_empty() { std::slice::from_ref(&row.name) } else { row.arguments })
     }
 }

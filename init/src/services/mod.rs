@@ -13,7 +13,7 @@ mod stream;
 mod supervisor;
 pub mod unit;
 
-pub(crate) use built_in::{Stage, built_in, is_there};
+pub(crate) use built_in::{GENERATION, Stage, built_in, is_there};
 pub(crate) use image::image_services;
 pub(crate) use log_files::run as log_files;
 pub use machine::{Action, Event, Machine, State};

@@ -129,6 +129,11 @@ impl Supervisor {
         &self.machine
     }
 
+    /// Puts a line of process 1's own into a log.
+    pub fn log(&mut self, name: &str, line: &str) {
+        self.logs.add(name, line);
+    }
+
     /// The latest lines that a unit has written, the oldest first.
     pub fn recent_log(&self, unit: &str) -> impl Iterator<Item = &str> {
         self.logs.recent(unit)

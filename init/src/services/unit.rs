@@ -1,11 +1,12 @@
 //! A unit: one program that process 1 runs, as data. Built-in children and a config's services are the same thing.
 
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything that decides how a program is run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {
     /// Whether it is to end or to last.
     pub kind: Kind,
@@ -39,7 +40,7 @@ pub struct Unit {
 }
 
 /// What the end of a program means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// It does one thing and ends with code 0; anything else is a failure, and it is tried again.
     Once,
@@ -48,7 +49,7 @@ pub enum Kind {
 }
 
 /// How to see that a unit does its work.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Readiness {
     /// It was started.
     Started,
@@ -68,7 +69,7 @@ pub enum Readiness {
 }
 
 /// When a unit is started again: after `minimum`, twice as long after each failure that follows, never more than `maximum`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restart {
     /// The first pause.
     pub minimum: Duration,
@@ -93,7 +94,7 @@ impl Restart {
 }
 
 /// A unit's memory in bytes, as the kernel's cgroup2 interface has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Memory {
     /// `memory.min`: never taken away.
     pub min: Option<u64>,

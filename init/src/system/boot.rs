@@ -3,6 +3,7 @@
 //! Children say what they found in state lines; each changes one fact here. Nothing else decides whether the machine is ready.
 
 use kmimage_contract::state_line::StateLine;
+use std::collections::BTreeMap;
 
 /// Everything that decides where the machine stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(super) struct Boot {
     /// Whether what the config asks for has been made so; or what could not be.
     pub(super) applied: Found,
     pub(super) network: Found,
+    /// Further disks that can't be had, and why.
+    volumes: BTreeMap<String, String>,
 }
 
 /// What is known of a part of the machine.
@@ -56,6 +59,13 @@ pub(super) enum Effect {
     Condition(&'static str, bool),
     /// It is known (anew) what the machine is to be: make it so.
     Configure,
+    /// The files that children read are there, and the machine has its name.
+    InputsWritten {
+        /// Whether nobody has named the machine.
+        nameless: bool,
+    },
+    /// The network has a name for the machine.
+    NameFromNetwork(String),
     /// A source of configs is reached by the network: start it as it is by default.
     NetworkFirst,
     /// The machine is to go off, or to restart.
@@ -97,6 +107,7 @@ impl Boot {
             config: if is_there("config") { Config::Unknown } else { Config::Absent },
             applied: Found::Unknown(String::new()),
             network: unknown("network"),
+            volumes: BTreeMap::new(),
         }
     }
 
@@ -107,6 +118,8 @@ impl Boot {
             "storage" => self.hear_storage(line),
             "storage-failed" => self.hear_storage_failed(line),
             "config" => self.hear_config(line),
+            "applied" => self.hear_applied(line),
+            "volume" => self.hear_volume(line),
             "network" => self.hear_network(line),
             "time" => match line.get("synchronized") {
                 Some("yes") => vec![Effect::Condition("time", true)],
@@ -130,18 +143,51 @@ impl Boot {
         effects
     }
 
+    fn hear_volume(&mut self, line: &StateLine) -> Vec<Effect> {
+        if let (Some(name), Some("mounted")) = (line.get("name"), line.get("state")) {
+            self.volumes.remove(name);
+        }
+        Vec::new()
+    }
+
+    fn hear_applied(&mut self, line: &StateLine) -> Vec<Effect> {
+        if line.get("inputs").is_some() {
+            return vec![Effect::InputsWritten { nameless: line.get("hostname-source") == Some("default") }];
+        }
+        if let Some(what) = line.get("failed") {
+            // The first one is the most telling.
+            if !matches!(self.applied, Found::Failed(_)) {
+                self.applied = Found::Failed(format!("{what}: {}", line.get("cause").unwrap_or_default()));
+            }
+            return Vec::new();
+        }
+        match line.get("result") {
+            Some("done") => {
+                self.applied = Found::Good;
+                vec![Effect::Condition("applied", true)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// A disk that can't be had is no reason not to look for a config: it may be what the disk waits for.
     fn hear_storage_failed(&mut self, line: &StateLine) -> Vec<Effect> {
         let text = |key| line.get(key).unwrap_or_default();
         let what = text("what");
-        let failed = Found::Failed(format!("{what}: {}; {}", text("cause"), text("remedy")).trim_end_matches("; ").to_owned());
+        let failed = Found::Failed(format!("{}; {}", text("cause"), text("remedy")).trim_end_matches("; ").to_owned());
         match what {
             "state" => {
                 self.state = failed;
                 vec![Effect::Condition("state", true)]
             }
-            _ => {
+            "var" | "disk" | "places" => {
                 self.var = failed;
+                Vec::new()
+            }
+            volume => {
+                if let Found::Failed(why) = failed {
+                    self.volumes.insert(volume.to_owned(), why);
+                }
                 Vec::new()
             }
         }
@@ -163,7 +209,8 @@ impl Boot {
         }
         self.config = config;
         self.applied = Found::Unknown(String::new());
-        vec![Effect::Configure]
+        self.volumes.clear();
+        vec![Effect::Condition("applied", false), Effect::Configure]
     }
 
     fn hear_network(&mut self, line: &StateLine) -> Vec<Effect> {
@@ -171,6 +218,9 @@ impl Boot {
             (Some("yes"), _) => {
                 self.network = Found::Good;
                 vec![Effect::Condition("network", true)]
+            }
+            _ if line.get("hostname").is_some_and(is_name) && line.get("interface").is_none() => {
+                vec![Effect::NameFromNetwork(line.get("hostname").unwrap_or_default().to_owned())]
             }
             (Some(_), waiting) => {
                 self.network = Found::Unknown(waiting.unwrap_or_default().to_owned());
@@ -201,6 +251,9 @@ impl Boot {
         if let Found::Failed(why) = &self.applied {
             return maintenance(why.clone());
         }
+        if let Some((name, why)) = self.volumes.first_key_value() {
+            return maintenance(format!("volume {name} failed: {why}"));
+        }
         if self.config == Config::Unknown {
             return waiting(if self.state == Found::Good { "config" } else { "state" }, "");
         }
@@ -219,6 +272,17 @@ impl Boot {
             _ => "none",
         }
     }
+}
+
+/// Whether a text may be the machine's name: what a stranger on the network says is not taken as it is.
+fn is_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 63 && text.split('.').all(label)
 }
 
 fn hear_request(line: &StateLine) -> Option<Effect> {
@@ -285,13 +349,9 @@ mod tests {
         // Once there is a good one, others don't matter.
         check("base", &[state, var, "config result=taken source=iso", refused, "config result=none"], "ready");
         let failed = "storage-failed what=var cause=\"no such partition\" remedy=\"write the image anew\"";
-        check(
-            "base",
-            &[state, failed, "config result=none"],
-            "maintenance var failed: var: no such partition; write the image anew",
-        );
+        check("base", &[state, failed, "config result=none"], "maintenance var failed: no such partition; write the image anew");
         let failed = "storage-failed what=state cause=\"damaged\"";
-        check("base", &[failed, "config result=none"], "maintenance state failed: state: damaged");
+        check("base", &[failed, "config result=none"], "maintenance state failed: damaged");
     }
 
     #[test]
@@ -300,6 +360,29 @@ mod tests {
         assert_eq!(standing("base", &lines, Found::Unknown(String::new()), &[]), "waiting configuration");
         assert_eq!(standing("base", &lines, Found::Failed("no /etc".to_owned()), &[]), "maintenance no /etc");
         assert_eq!(standing("base", &lines, Found::Good, &["a", "b"]), "waiting services a,b");
+    }
+
+    #[test]
+    fn what_fails_is_named_until_it_is_mended() {
+        let good = [DISKS[0], DISKS[1], "config result=none", "network usable=yes"];
+        let mut boot = Boot::new("base", |_| true);
+        hear(&mut boot, &good);
+        let check = |boot: &mut Boot, line: &str, expect: &str| {
+            hear(boot, &[line]);
+            let text = match boot.standing(&[]) {
+                Standing::Maintenance { reason } => reason,
+                other => format!("{other:?}"),
+            };
+            assert_eq!(text, expect, "{line}");
+        };
+        check(&mut boot, "applied failed=\"module x\" cause=\"there is none\"", "module x: there is none");
+        check(&mut boot, "applied failed=/etc cause=no", "module x: there is none");
+        check(&mut boot, "applied result=failed", "module x: there is none");
+        check(&mut boot, "config result=taken source=iso", "Waiting { what: \"configuration\", detail: \"\" }");
+        check(&mut boot, "applied result=done", "Ready");
+        check(&mut boot, "storage-failed what=data cause=missing", "volume data failed: missing");
+        check(&mut boot, "volume name=other state=mounted", "volume data failed: missing");
+        check(&mut boot, "volume name=data state=mounted", "Ready");
     }
 
     #[test]
@@ -313,13 +396,23 @@ mod tests {
         check("storage-failed what=state cause=x", &[Effect::Condition("state", true)]);
         check("storage-failed what=data cause=x", &[]);
         check("config result=waiting source=http://x reason=asking", &[Effect::NetworkFirst]);
-        check("config result=refused source=iso error=x", &[Effect::Configure]);
-        check("config result=taken source=iso", &[Effect::Configure]);
+        let anew = [Effect::Condition("applied", false), Effect::Configure];
+        check("config result=refused source=iso error=x", &anew);
+        check("config result=taken source=iso", &anew);
         check("config result=refused source=iso error=x", &[]);
         check("config result=ignored source=iso", &[]);
         check("network usable=yes", &[Effect::Condition("network", true)]);
         check("network usable=no", &[Effect::Condition("network", false)]);
         check("network interface=ens3 state=up", &[]);
+        check("network hostname=node-1.example", &[Effect::NameFromNetwork("node-1.example".to_owned())]);
+        for bad in ["-x", "x..y", "a_b", "\"a b\"", "\"\""] {
+            check(&format!("network hostname={bad}"), &[]);
+        }
+        check("applied inputs=written hostname=x hostname-source=config", &[Effect::InputsWritten { nameless: false }]);
+        check("applied inputs=written hostname=x hostname-source=default", &[Effect::InputsWritten { nameless: true }]);
+        check("applied failed=/etc cause=x", &[]);
+        check("applied result=failed", &[]);
+        check("applied result=done", &[Effect::Condition("applied", true)]);
         check("time synchronized=yes offset=1", &[Effect::Condition("time", true)]);
         check("request action=power-off reason=guest-agent", &[Effect::End { restart: false, reason: "guest-agent".to_owned() }]);
         check("request action=reboot", &[Effect::End { restart: true, reason: "request".to_owned() }]);

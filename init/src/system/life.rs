@@ -5,8 +5,9 @@ use super::power_keys::PowerKeys;
 use super::shutdown::{self, End};
 use super::{SystemError, proof};
 use crate::console::Consoles;
-use crate::services::{Heard, Stage, Supervisor, Unit, built_in, image_services, is_there};
-use crate::watchdog;
+use crate::reconcile::{self, APPLET as APPLY, MARK_READY, WITH_CONFIG};
+use crate::services::{GENERATION, Heard, Stage, Supervisor, Unit, built_in, image_services, is_there};
+use crate::{failure, watchdog};
 use kmimage_contract::release::Release;
 use kmimage_contract::state_line::{Ready, StateLine};
 use kmimage_contract::{RootHash, paths};
@@ -37,6 +38,12 @@ pub(super) struct Life {
     stages: Vec<Stage>,
     /// The services of the image and the config.
     services: BTreeMap<String, Unit>,
+    /// How often it was told anew what the machine is to be.
+    generation: u32,
+    /// What children read, as it was when they were told last.
+    inputs: BTreeMap<&'static str, String>,
+    /// The name that the network has for the machine, and whether nobody else has one.
+    name: (Option<String>, bool),
     /// Where the machine stands, since when, and whether that has been said.
     standing: Option<(Standing, Instant, bool)>,
     was_ready: bool,
@@ -54,7 +61,10 @@ impl Life {
             supervisor,
             boot,
             stages: vec![Stage::Facts],
-            services: BTreeMap::new(),
+            services: image_services(),
+            generation: 0,
+            inputs: BTreeMap::new(),
+            name: (None, false),
             standing: None,
             was_ready: false,
             ending: None,
@@ -64,7 +74,7 @@ impl Life {
     /// A watchdog runs as soon as there is one.
     fn look_for_watchdog(&mut self) {
         if let Some(line) = watchdog::look() {
-            self.consoles.say(&line);
+            self.say(&line);
         }
     }
 
@@ -139,7 +149,7 @@ impl Life {
     }
 
     fn hear(&mut self, line: &StateLine) {
-        self.consoles.say(line);
+        self.say(line);
         let before = self.boot.clone();
         let effects = self.boot.hear(line);
         self.say_phases(&before);
@@ -147,34 +157,109 @@ impl Life {
             match effect {
                 Effect::Condition(name, holds) => self.supervisor.set_condition(name, holds),
                 Effect::Configure => self.configure(),
-                Effect::NetworkFirst => self.start_network(),
+                Effect::InputsWritten { nameless } => {
+                    self.name.1 = nameless;
+                    self.take_name();
+                    self.inputs_written();
+                }
+                Effect::NameFromNetwork(name) => {
+                    self.name.0 = Some(name);
+                    self.take_name();
+                }
+                Effect::NetworkFirst => self.add_stage(Stage::Network),
                 Effect::End { restart, reason } => self.end(if restart { End::Restart } else { End::PowerOff }, &reason),
             }
         }
     }
 
-    /// Makes the machine what its config says.
+    /// Has the machine made what its config says. What children read is written first, and they start then.
     fn configure(&mut self) {
-        let before = self.boot.clone();
-        self.start_network();
-        self.services = image_services();
-        if !self.stages.contains(&Stage::Applied) {
-            self.stages.push(Stage::Applied);
+        self.generation += 1;
+        if is_there(APPLY) {
+            self.add_stage(Stage::Apply);
+        } else {
+            self.boot.applied = Found::Good;
         }
-        self.boot.applied = Found::Good;
         self.want();
-        self.say_phases(&before);
     }
 
-    fn start_network(&mut self) {
-        if !self.stages.contains(&Stage::Network) {
-            self.stages.push(Stage::Network);
+    /// What children read is there: those that read something else than before read it again.
+    fn inputs_written(&mut self) {
+        let children =
+            [("network", paths::NETWORK), ("time", paths::TIME), ("log", paths::LOG), ("", paths::VOLUMES), ("", paths::UNITS)];
+        let mut changed = Vec::new();
+        for (child, path) in children {
+            let text = std::fs::read_to_string(Path::new(path)).unwrap_or_default();
+            if self.inputs.get(path) != Some(&text) {
+                self.inputs.insert(path, text);
+                changed.push(child);
+            }
+        }
+        let given = |path: &str, none: &str| self.inputs.get(path).is_some_and(|text| !text.is_empty() && !text.contains(none));
+        let stages = [
+            (Stage::Network, true),
+            (Stage::Applied, true),
+            (Stage::Log, given(paths::LOG, "\"receiver\":null")),
+            (Stage::Volumes, given(paths::VOLUMES, "[]")),
+        ];
+        for (stage, wanted) in stages {
+            self.stages.retain(|known| *known != stage);
+            self.stages.extend(wanted.then_some(stage));
+        }
+        self.services = self.read_services();
+        // One that doesn't run yet reads it anyway when it starts.
+        for child in changed.into_iter().filter(|child| !child.is_empty()) {
+            self.supervisor.reload(child);
+        }
+        self.want();
+    }
+
+    /// The image's services and the config's. Whoever has a name first keeps it.
+    fn read_services(&mut self) -> BTreeMap<String, Unit> {
+        let mut services = image_services();
+        let text = self.inputs.get(paths::UNITS).map_or("{}", String::as_str);
+        let own: BTreeMap<String, Unit> = serde_json::from_str(text).unwrap_or_else(|error| {
+            self.say(&StateLine::new("odd").with("what", paths::UNITS).with("message", error));
+            BTreeMap::new()
+        });
+        for (name, unit) in own {
+            if services.contains_key(&name) {
+                let line = StateLine::new("ignored").with("service", &name);
+                self.say(&line.with("reason", "the image has a service of this name"));
+            } else {
+                services.insert(name, unit);
+            }
+        }
+        services
+    }
+
+    /// Takes the network's name for the machine, if nobody else has one.
+    fn take_name(&mut self) {
+        if let (Some(name), true) = &self.name
+            && let Err(error) = reconcile::set_hostname(name)
+        {
+            let line = StateLine::new("odd").with("what", "hostname").with("message", failure::chain(&error));
+            self.say(&line);
+        }
+    }
+
+    fn add_stage(&mut self, stage: Stage) {
+        if !self.stages.contains(&stage) {
+            self.stages.push(stage);
             self.want();
         }
     }
 
     fn want(&mut self) {
         let mut units = built_in(&self.stages);
+        if let Some(apply) = units.get_mut(APPLY) {
+            apply.environment.push((GENERATION.to_owned(), self.generation.to_string()));
+            let with_config = matches!(self.boot.config, Config::Taken { .. });
+            apply.arguments.extend(with_config.then(|| WITH_CONFIG.to_owned()));
+        }
+        if let Some(volumes) = units.get_mut("volumes") {
+            volumes.environment.push((GENERATION.to_owned(), self.inputs.get(paths::VOLUMES).cloned().unwrap_or_default()));
+        }
         units.extend(self.services.clone());
         self.supervisor.want(units);
     }
@@ -198,13 +283,14 @@ impl Life {
         if *said {
             return Ok(());
         }
+        let mut said_now = None;
         match standing {
             Standing::Waiting { .. } if since.elapsed() < BOUND => return Ok(()),
             Standing::Waiting { what, detail } => {
                 let line = StateLine::new("waiting").with("for", &what);
-                self.consoles.say(&if detail.is_empty() { line } else { line.with("reason", &detail) });
+                said_now = Some(if detail.is_empty() { line } else { line.with("reason", &detail) });
             }
-            Standing::Maintenance { reason } => self.consoles.say(&StateLine::new("maintenance").with("reason", &reason)),
+            Standing::Maintenance { reason } => said_now = Some(StateLine::new("maintenance").with("reason", &reason)),
             Standing::Ready if self.was_ready => {}
             Standing::Ready => {
                 let slot = proof::slot_of_verified_root(&self.root_hash)?;
@@ -216,13 +302,19 @@ impl Life {
                     config: self.boot.config_source().to_owned(),
                 };
                 let line = ready.line();
-                // In memory: who has to know that this boot is proven looks there.
+                // For children: this boot is proven.
                 let _ = std::fs::write(Path::new(paths::READY), format!("{line}\n"));
-                self.consoles.say(&line);
+                said_now = Some(line);
                 self.was_ready = true;
             }
         }
         *said = true;
+        if let Some(line) = said_now {
+            self.say(&line);
+        }
+        if self.was_ready && matches!(self.boot.config, Config::Taken { .. }) && is_there(MARK_READY) {
+            self.add_stage(Stage::Ready);
+        }
         Ok(())
     }
 
@@ -243,7 +335,8 @@ impl Life {
             };
             if before != now {
                 let line = StateLine::new("phase").with("name", name).with("result", result);
-                self.consoles.say(&line.with("at", format!("{:.3}", clock::since_boot().as_secs_f64())));
+                let line = line.with("at", format!("{:.3}", clock::since_boot().as_secs_f64()));
+                self.say(&line);
             }
         }
     }
@@ -252,10 +345,16 @@ impl Life {
     fn say_service(&mut self, unit: &str, line: &StateLine) {
         let built_in = self.supervisor.machine().unit(unit).is_none_or(|unit| unit.built_in);
         if !built_in || line.get("state") == Some("back-off") {
-            self.consoles.say(line);
+            self.say(line);
         } else {
             kernel_log::write(Level::Debug, &line.to_string());
         }
+    }
+
+    /// Says a line on the consoles and in init's own log.
+    fn say(&mut self, line: &StateLine) {
+        self.consoles.say(line);
+        self.supervisor.log("init", &line.to_string());
     }
 
     /// Begins the way down, once.
@@ -264,7 +363,7 @@ impl Life {
             return;
         }
         self.ending = Some(end);
-        self.consoles.say(&StateLine::new(end.word()).with("reason", reason));
+        self.say(&StateLine::new(end.word()).with("reason", reason));
         shutdown::end_at_last(end, self.supervisor.longest_stop() + shutdown::FINISH);
         self.supervisor.shut_down();
     }
