@@ -15,10 +15,20 @@ use std::path::{Path, PathBuf};
 /// An action that did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
+    /// A module that is not there, or that the kernel refuses.
     #[error(transparent)]
     Module(#[from] ModuleError),
+    /// A file that could not be made.
     #[error("{step} {}", path.display())]
-    File { step: &'static str, path: PathBuf, source: io::Error },
+    File {
+        /// What was tried.
+        step: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A kernel parameter that is not there.
     #[error("the kernel has no such parameter (a module may be missing that brings it)")]
     NoParameter,
     /// A name that the kernel refuses.

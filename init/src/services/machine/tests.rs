@@ -420,7 +420,6 @@ struct World {
     running: BTreeMap<String, u32>,
     /// Units of which something may be left.
     dirty: BTreeMap<String, Duration>,
-    not_before: BTreeMap<String, Duration>,
     down: bool,
 }
 
