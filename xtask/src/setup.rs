@@ -3,13 +3,14 @@
 use crate::run::{Outcome, cargo, command, installed, run};
 
 /// Program, the Debian package that has it. Each is there to judge something that we write or derive.
-const PROGRAMS: [(&str, &str); 27] = [
+const PROGRAMS: [(&str, &str); 28] = [
     ("apt-get", "apt"),
     ("curl", "curl"),
     ("depmod", "kmod"),
     // Not the package `dnsmasq`, which would start a service.
     ("dnsmasq", "dnsmasq-base"),
     ("dpkg-deb", "dpkg"),
+    ("ethtool", "ethtool"),
     ("faketime", "faketime"),
     ("fsck.fat", "dosfstools"),
     ("g++", "g++"),

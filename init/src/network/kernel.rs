@@ -50,12 +50,13 @@ pub(crate) async fn observe(handle: &Handle, physical: Physical) -> Result<Obser
     Ok(observed)
 }
 
-/// Whether an announcement may change a plan. What happens to pods' links and routes, all the time on a node, may not.
-pub(crate) fn matters(message: &NetlinkMessage<RouteNetlinkMessage>, physical: Physical) -> bool {
+/// Whether an announcement may change a plan. What happens to pods' links, addresses and routes, all the time on a node, may not;
+/// `managed` says which links are ours to look after.
+pub(crate) fn matters(message: &NetlinkMessage<RouteNetlinkMessage>, physical: Physical, managed: impl Fn(u32) -> bool) -> bool {
     let NetlinkPayload::InnerMessage(message) = &message.payload else { return true };
     match message {
         RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link) => kind(link, physical) != Kind::Foreign,
-        RouteNetlinkMessage::NewAddress(_) | RouteNetlinkMessage::DelAddress(_) => true,
+        RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address) => managed(address.header.index),
         RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
             matches!(route.header.protocol, RouteProtocol::Ra) || route.header.protocol == RouteProtocol::Other(MARK)
         }

@@ -2,8 +2,7 @@
 //!
 //! - `network interface=ens3 state=up addresses=10.0.0.9/24 gateway=10.0.0.1 dhcp=bound`: a link that is managed; `name=` where the
 //!   config calls it otherwise; state is `up`, `no-carrier`, `down` or, once, `gone`;
-//! - `network usable=yes`, or `usable=no`;
-//! - `network waiting="carrier on ens3; dhcp on ens4"`: what it is not usable for; not said again once it is usable;
+//! - `network usable=yes`, or `network usable=no waiting="carrier on ens3; dhcp on ens4"`;
 //! - `network hostname=node-1`: the name that DHCP gives;
 //! - `network error="..."`: a step that the kernel refused; it is tried again.
 

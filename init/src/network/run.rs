@@ -72,14 +72,16 @@ struct Network {
     said: Said,
     /// Tries that failed one behind the other.
     failures: u32,
+    /// When to try again what failed; a time since the machine's start.
+    retry_at: Option<Duration>,
 }
 
 /// The lines that were said last.
 #[derive(Default)]
 struct Said {
     interfaces: BTreeMap<u32, StateLine>,
-    usable: Option<bool>,
-    waiting: String,
+    /// What it waited for; empty, when it was usable.
+    waiting: Option<String>,
     hostname: Option<String>,
     error: String,
 }
@@ -116,6 +118,7 @@ pub(crate) async fn run(physical: Physical) -> Result<(), NetworkError> {
         reports6,
         said: Said::default(),
         failures: 0,
+        retry_at: None,
     };
     network.converge().await?;
     loop {
@@ -129,10 +132,11 @@ pub(crate) async fn run(physical: Physical) -> Result<(), NetworkError> {
             }
             message = announcements.recv() => {
                 let (message, _) = message.map_err(|_| NetworkError::Ended)?;
-                let mut look = kernel::matters(&message, physical);
+                let managed = |link| network.said.interfaces.contains_key(&link);
+                let mut look = kernel::matters(&message, physical, managed);
                 // Whatever else has come: one look is enough for all.
                 while let Ok((message, _)) = announcements.try_recv() {
-                    look |= kernel::matters(&message, physical);
+                    look |= kernel::matters(&message, physical, managed);
                 }
                 look
             }
@@ -193,6 +197,8 @@ impl Network {
             }
         };
         self.failures = if error.is_empty() { 0 } else { self.failures.saturating_add(1) };
+        let pause = |failures: u32| (RETRY.0 * (1 << (failures - 1).min(6))).min(RETRY.1);
+        self.retry_at = (self.failures > 0).then(|| clock::since_boot() + pause(self.failures));
         if let Err(failure) = self.write_files(&observed, &wishes)
             && error.is_empty()
         {
@@ -206,7 +212,7 @@ impl Network {
     fn alarm(&self) -> Option<Duration> {
         let now = clock::since_boot();
         let end = self.routers.values().filter_map(|known| known.next_end(now)).min().map(|end| end.saturating_sub(now));
-        let retry = (self.failures > 0).then(|| (RETRY.0 * (1 << (self.failures - 1).min(6))).min(RETRY.1));
+        let retry = self.retry_at.map(|at| at.saturating_sub(now));
         [end, retry].into_iter().flatten().min()
     }
 
@@ -235,7 +241,9 @@ impl Network {
         let now = clock::since_boot();
         // Which links ask for what doesn't depend on what they got.
         let wanted = wishes(&self.desired, observed, &Leases::new());
-        self.clients.retain(|index, clients| observed.links.get(index).is_some_and(|link| link.mac == Some(clients.mac)));
+        let here =
+            |index: &u32| wanted.links.iter().any(|wish| wish.index == *index).then(|| observed.links.get(index)).flatten();
+        self.clients.retain(|index, clients| here(index).is_some_and(|link| link.mac == Some(clients.mac)));
         self.routers.retain(|index, _| observed.links.contains_key(index));
         for wish in &wanted.links {
             let Some(link) = observed.links.get(&wish.index) else { continue };
@@ -324,15 +332,11 @@ impl Network {
         }
         self.said.error = error;
         let waiting = report::waiting(&self.desired, wishes, observed).join("; ");
-        let usable = waiting.is_empty();
-        if !usable && waiting != self.said.waiting {
-            say(&line().with("waiting", &waiting));
+        if self.said.waiting.as_ref() != Some(&waiting) {
+            let usable = line().with("usable", if waiting.is_empty() { "yes" } else { "no" });
+            say(&if waiting.is_empty() { usable } else { usable.with("waiting", &waiting) });
         }
-        self.said.waiting = waiting;
-        if self.said.usable != Some(usable) {
-            say(&line().with("usable", if usable { "yes" } else { "no" }));
-        }
-        self.said.usable = Some(usable);
+        self.said.waiting = Some(waiting);
     }
 }
 
