@@ -56,15 +56,14 @@ impl Mount {
 }
 
 impl Probe {
-    /// Waits for the probe behind this socket of QEMU's.
+    /// Waits for the probe behind this socket of QEMU's. None: it does not answer. The image has none, or its services were not started.
     ///
     /// # Panics
-    /// When it does not answer: the image has none, or its services were not started.
-    pub fn connect(socket: &Path) -> Self {
+    /// When there is no such socket: the machine has no port for a probe.
+    pub fn connect(socket: &Path) -> Option<Self> {
         let stream = UnixStream::connect(socket).unwrap_or_else(|error| panic!("{}: {error}", socket.display()));
         let mut probe = Self { stream, number: 0 };
-        probe.hello();
-        probe
+        probe.answers().then_some(probe)
     }
 
     /// Waits until the probe answers (again): after a reboot its connection is the same, the program at the end is not.
@@ -72,11 +71,18 @@ impl Probe {
     /// # Panics
     /// When it does not.
     pub fn hello(&mut self) {
+        assert!(self.answers(), "no probe answers in {START:?}");
+    }
+
+    fn answers(&mut self) -> bool {
         let deadline = Instant::now() + START;
         // Sent again: a machine that is reset takes questions with it.
         while self.ask_within(Request::Hello, &[], Duration::from_secs(5)).is_none() {
-            assert!(Instant::now() < deadline, "no probe answers in {START:?}: is it in the image, and are services started?");
+            if Instant::now() > deadline {
+                return false;
+            }
         }
+        true
     }
 
     /// Asks; an error is the machine's own word.

@@ -127,7 +127,8 @@ impl Vm {
     pub fn probe(&self) -> ProbeOf<'_> {
         let mut probe = self.probe.lock().unwrap_or_else(PoisonError::into_inner);
         if probe.is_none() {
-            *probe = Some(Probe::connect(&self.sockets.probe));
+            *probe = Probe::connect(&self.sockets.probe);
+            assert!(probe.is_some(), "no probe answers: is it in the image, was it started? the console:\n{}", self.console());
         }
         ProbeOf(probe)
     }
@@ -186,6 +187,14 @@ impl Vm {
         self.qmp.execute_with("device_del", json!({ "id": format!("plugged{slot}") }));
         let gone = self.qmp.event("DEVICE_DELETED", Duration::from_secs(60));
         assert!(gone.is_some(), "slot {slot} is not let go; the console:\n{}", self.console());
+    }
+
+    /// Pulls the cable of a network card (`card0` is the first that [`crate::guest::Guest::tap`] made), or puts it back.
+    ///
+    /// # Panics
+    /// When QEMU refuses.
+    pub fn carrier(&mut self, card: &str, on: bool) {
+        self.qmp.execute_with("set_link", json!({ "name": card, "up": on }));
     }
 
     /// Presses the power button and waits for the end.

@@ -20,6 +20,7 @@ pub mod daemon;
 pub mod dnsmasq;
 pub mod radvd;
 pub mod servers;
+pub mod trunk;
 
 use crate::foreign::{program, run};
 use daemon::Daemon;
