@@ -7,6 +7,13 @@ pub fn name(path: &str) -> String {
     file.split_once(".ko").map_or(file, |(name, _)| name).replace('-', "_")
 }
 
+/// Whether a path is that of the module of this name ([`name`]); as comparing the names, without making one.
+pub fn is_named(path: &str, module: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let stem = file.split_once(".ko").map_or(file, |(stem, _)| stem);
+    stem.len() == module.len() && stem.bytes().map(|byte| if byte == b'-' { b'_' } else { byte }).eq(module.bytes())
+}
+
 /// The lines of a `modules.dep`: a module's path and the paths of all that it needs, relative to the modules' folder, as written.
 /// depmod writes what is needed in the reverse of the order to load it. Lines that are none are passed over.
 pub fn parse_dep(text: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
@@ -30,6 +37,7 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(name(path), expect, "{path}");
+            assert!(is_named(path, expect) && !is_named(path, "another"), "{path}");
         }
     }
 

@@ -28,36 +28,57 @@ pub(super) fn urgency(modalias: &str) -> Urgency {
         ("vmbus" | "xen" | "usb", ..) => Urgency::Storage,
         // Mass storage, and serial buses: USB and Fibre Channel.
         ("pci", Some("01" | "0c" | "0C"), _) | ("virtio" | "scsi" | "nvme", ..) => Urgency::Storage,
+        // QEMU's own channel, which may bring a config.
+        ("acpi", _, "QEMU0002:") => Urgency::Storage,
         // virtio's own PCI functions say `other` or what they are: whatever it is, nothing is behind them without their driver.
         ("pci", _, id) if id.starts_with("v00001AF4") => Urgency::Network,
         _ => Urgency::Other,
     }
 }
 
-/// Which devices have been looked at.
+/// Which devices have been looked at, and which of them wait for their turn.
 #[derive(Debug, Default)]
 pub(super) struct Coldplug {
     seen: BTreeSet<String>,
+    later: BTreeSet<String>,
 }
 
 impl Coldplug {
-    /// Loads drivers for every device, round after round until no new device comes. After each part of a round `between` has its turn.
-    /// Returns how many modules are new.
-    pub(super) fn run(&mut self, mut between: impl FnMut()) -> usize {
+    /// Loads the drivers of what a machine waits for, round after round until no new device comes. After each part of a round `between`
+    /// has its turn. Returns how many modules are new.
+    pub(super) fn urgent(&mut self, mut between: impl FnMut()) -> usize {
         let mut loader = Loader::open();
         let mut count = 0;
         loop {
             let new = self.new_devices();
-            if new.is_empty() {
+            let (urgent, later): (Vec<String>, Vec<String>) =
+                new.into_iter().partition(|modalias| urgency(modalias) != Urgency::Other);
+            self.later.extend(later);
+            if urgent.is_empty() {
                 return count;
             }
-            for urgency in [Urgency::Network, Urgency::Storage, Urgency::Other] {
-                let devices: Vec<String> = new.iter().filter(|modalias| self::urgency(modalias) == urgency).cloned().collect();
+            for part in [Urgency::Network, Urgency::Storage] {
+                let devices: Vec<String> = urgent.iter().filter(|modalias| urgency(modalias) == part).cloned().collect();
                 if !devices.is_empty() {
                     count += load(&mut loader, &devices);
                     between();
                 }
             }
+        }
+    }
+
+    /// Loads all other drivers, and again those of what they bring.
+    pub(super) fn rest(&mut self) -> usize {
+        let mut loader = Loader::open();
+        let mut count = 0;
+        loop {
+            let new = self.new_devices();
+            self.later.extend(new);
+            if self.later.is_empty() {
+                return count;
+            }
+            let devices: Vec<String> = std::mem::take(&mut self.later).into_iter().collect();
+            count += load(&mut loader, &devices);
         }
     }
 
@@ -109,6 +130,7 @@ mod tests {
         check("pci:v00001B36d0000000Dsv00001AF4sd00001100bc0Csc03i30", Urgency::Storage);
         check("scsi:t-0x00", Urgency::Storage);
         check("acpi:PNP0C0C:", Urgency::Other);
+        check("acpi:QEMU0002:", Urgency::Storage);
         check("cpu:type:x86,ven0002fam000Fmod006B:feature:,0000,0001bc02", Urgency::Other);
         check("pci:v00008086d000025ABsv00001AF4sd00001100bc08sc80i00", Urgency::Other);
         check("pci:bc", Urgency::Other);

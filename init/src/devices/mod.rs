@@ -1,11 +1,11 @@
 //! The child `devices`: drivers for what there is, names for disks and network interfaces, and the same for what comes and goes later.
 //!
 //! At first every device that the kernel knows gets its driver (coldplug by modalias: only what has a device is loaded), network first,
-//! then disks, then the rest; afterwards the kernel's announcements are followed. Interfaces are named by systemd's scheme (unless
+//! then disks; then, when nobody waits any more, the rest; afterwards the kernel's announcements are followed. Interfaces are named by systemd's scheme (unless
 //! `net.ifnames=0`), disks get their links in /dev/disk, processors and memory that are plugged in are switched on. Nobody waits for all of
 //! it; who needs a device by name waits for that name.
 //!
-//! It says `devices coldplug=done modules=N ms=N`, and `devices added=NAME kind=interface|disk ..`, `devices removed=NAME kind=..`.
+//! It says `devices coldplug=done modules=N ms=N` (networks and disks), `devices rest=done ..`, and `devices added=NAME kind=interface|disk ..`, `devices removed=NAME kind=..`.
 //! Firmware is the kernel's own matter: it finds /lib/firmware by itself. There is no udev and no database of it in /run/udev.
 
 mod coldplug;
@@ -63,14 +63,16 @@ fn serve() -> io::Result<Infallible> {
     online_new_memory();
     devices.look();
     let mut coldplug = Coldplug::default();
-    let mut modules = coldplug.run(|| devices.look());
-    modules += stand_ins();
+    let modules = coldplug.urgent(|| devices.look());
     say(&StateLine::new(STATE).with("coldplug", "done").with("modules", modules).with("ms", begin.elapsed().as_millis()));
+    let modules = coldplug.rest() + stand_ins();
+    devices.look();
+    say(&StateLine::new(STATE).with("rest", "done").with("modules", modules).with("ms", begin.elapsed().as_millis()));
     loop {
         match events.receive()? {
             Received::Event(event) => devices.follow(&event, &mut coldplug),
             Received::Lost => {
-                coldplug.run(|| {});
+                coldplug.rest();
                 devices.look();
             }
             Received::Nothing => {

@@ -63,6 +63,15 @@ pub fn read_devices() -> Vec<String> {
     modaliases.map(|text| text.trim_end().to_owned()).filter(|text| !text.is_empty()).collect()
 }
 
+/// The modaliases of what hangs on no bus: input devices, and the machine itself.
+pub fn read_others() -> Vec<String> {
+    let inputs = std::fs::read_dir(Path::new("/sys/class/input")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let modaliases = inputs
+        .chain([Path::new("/sys/class/dmi/id").to_owned()])
+        .filter_map(|device| std::fs::read_to_string(device.join("modalias")).ok());
+    modaliases.map(|text| text.trim_end().to_owned()).filter(|text| !text.is_empty()).collect()
+}
+
 /// Whether a pattern with `*`, `?` and `[...]` matches the whole text. Takes at most pattern times text steps, whatever they are.
 pub fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());

@@ -3,7 +3,7 @@
 
 use super::Rules;
 use crate::facts::{aliases, read_text};
-use kmimage_contract::modules::{name, parse_dep};
+use kmimage_contract::modules::{is_named, name, parse_dep};
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ impl Tables {
         if self.line(&module).is_some() {
             return Found::Modules(vec![module]);
         }
-        if self.builtin().lines().any(|path| name(path) == module) {
+        if self.builtin().lines().any(|path| is_named(path, &module)) {
             return Found::BuiltIn;
         }
         let by_alias = self.aliased(wanted);
@@ -144,7 +144,7 @@ impl Tables {
         let lines = self.softdep().lines().filter_map(|line| line.strip_prefix("softdep ")?.split_once(' '));
         let lines = lines.chain(self.rules.softdeps.iter().map(|(module, words)| (module.as_str(), words.as_str())));
         let (mut before, mut after, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
-        for (_, words) in lines.filter(|(of, _)| name(of) == module) {
+        for (_, words) in lines.filter(|(of, _)| is_named(of, module)) {
             let mut list = &mut ignored;
             for word in words.split_ascii_whitespace() {
                 match word {
@@ -177,7 +177,7 @@ impl Tables {
 
     /// A module's line in modules.dep: its path, and what it needs.
     fn line(&self, module: &str) -> Option<(&str, Vec<&str>)> {
-        parse_dep(self.dep()).find(|(path, _)| name(path) == module)
+        parse_dep(self.dep()).find(|(path, _)| is_named(path, module))
     }
 
     fn dep(&self) -> &str {

@@ -17,13 +17,11 @@ pub use mounts::{MOUNTS, Row};
 use crate::console::Consoles;
 use crate::facts::{self, FactError};
 use crate::failure;
-use crate::modules::Loader;
 use crate::services::Supervisor;
 use crate::services::cgroups::Cgroups;
 use kmimage_contract::cmdline::{BootParameters, CmdlineError};
 use kmimage_contract::state_line::StateLine;
 use kmimage_sys::device_mapper::DeviceMapperError;
-use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::signals::Signals;
 use kmimage_sys::uevent::UeventSocket;
 use kmimage_sys::{mount, power, process};
@@ -31,9 +29,6 @@ use life::Life;
 use power_keys::PowerKeys;
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// Modules of the root that process 1 itself needs: Debian's kernel has the power button and its events as modules.
-const MODULES: [&str; 3] = ["button", "evdev", "virtio_console"];
 
 /// Why the system can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +98,6 @@ fn serve() -> Result<std::convert::Infallible, SystemError> {
     let supervisor = Supervisor::new(cgroups(&mut consoles));
     let mut life = Life::new(release, parameters.root_hash, consoles, supervisor);
     life.begin();
-    load_modules();
     let mut keys = PowerKeys::default();
     keys.look();
     life.live(signals, &events, keys)
@@ -122,16 +116,6 @@ fn cgroups(consoles: &mut Consoles) -> Option<Cgroups> {
 fn name_ignored(parameters: &BootParameters, consoles: &mut Consoles) {
     for key in &parameters.unknown {
         consoles.say(&StateLine::new("ignored").with("parameter", key).with("reason", "unknown parameter"));
-    }
-}
-
-/// Loads what process 1 needs from the root. Without them the power button does nothing, which is no reason not to run.
-fn load_modules() {
-    let mut loader = Loader::open();
-    for name in MODULES {
-        if let Err(error) = loader.load(name) {
-            kernel_log::write(Level::Warning, &format!("kmimage-init: {}", failure::chain(&error)));
-        }
     }
 }
 
