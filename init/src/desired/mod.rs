@@ -6,6 +6,7 @@ mod etc;
 mod units;
 
 pub use etc::{Content, EtcFile};
+pub(crate) use units::unit as service_unit;
 
 use crate::config::platform::Platform;
 use crate::network::desired::Desired as Network;

@@ -61,7 +61,7 @@ impl Life {
             supervisor,
             boot,
             stages: vec![Stage::Facts],
-            services: image_services(),
+            services: BTreeMap::new(),
             generation: 0,
             inputs: BTreeMap::new(),
             name: (None, false),
@@ -81,6 +81,7 @@ impl Life {
     /// Starts the first children. Others follow as soon as what they need is known.
     pub(super) fn begin(&mut self) {
         self.look_for_watchdog();
+        self.services = self.read_services();
         self.want();
         // Without a child that looks for one there is no config, and that is known at once.
         if self.boot.config != Config::Unknown {
@@ -216,7 +217,10 @@ impl Life {
 
     /// The image's services and the config's. Whoever has a name first keeps it.
     fn read_services(&mut self) -> BTreeMap<String, Unit> {
-        let mut services = image_services();
+        let mut services = image_services().unwrap_or_else(|error| {
+            self.say(&StateLine::new("odd").with("what", "the image's services").with("message", failure::chain(&error)));
+            BTreeMap::new()
+        });
         let text = self.inputs.get(paths::UNITS).map_or("{}", String::as_str);
         let own: BTreeMap<String, Unit> = serde_json::from_str(text).unwrap_or_else(|error| {
             self.say(&StateLine::new("odd").with("what", paths::UNITS).with("message", error));
