@@ -74,9 +74,6 @@ pub const VOLUMES: &str = "/run/kmimage/volumes.json";
 /// The config's services, as units of init's service machine, as JSON.
 pub const UNITS: &str = "/run/kmimage/units.json";
 
-/// What every part of the machine said last, a state line each: for the status page and for tests.
-pub const STATUS: &str = "/run/kmimage/status";
-
 /// resolv.conf and hosts of this machine: /etc links to them, because they change while it runs.
 pub const NET: &str = "/run/kmimage/net";
 

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// How long one console may take for one line: far longer than a line takes at 9600 baud.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long one that took nothing the last time may take: so that a line with flow control and nobody behind it costs no time.
+const IMPATIENCE: Duration = Duration::from_millis(1);
 /// The screen's size where it does not say.
 const SCREEN: (usize, usize) = (80, 25);
 
@@ -33,13 +35,15 @@ struct Console {
     terminal: Option<Terminal>,
     /// Of a screen: the page that is on it.
     screen: Option<String>,
+    /// Whether it took nothing the last time.
+    stuck: bool,
 }
 
 impl Consoles {
     /// The consoles of these names in /dev; without any, what the kernel takes for its console.
     pub fn new(names: &[String]) -> Self {
         let names: Vec<&str> = if names.is_empty() { vec!["console"] } else { names.iter().map(String::as_str).collect() };
-        let console = |name| Console { device: Path::new("/dev").join(name), terminal: None, screen: None };
+        let console = |name| Console { device: Path::new("/dev").join(name), terminal: None, screen: None, stuck: false };
         Self { consoles: names.into_iter().map(console).collect(), status: None }
     }
 
@@ -109,16 +113,21 @@ impl Console {
 
     fn write(&mut self, text: &str) -> io::Result<()> {
         if let Some(terminal) = &mut self.terminal {
-            match terminal.write(text, PATIENCE) {
+            match terminal.write(text, if self.stuck { IMPATIENCE } else { PATIENCE }) {
                 // A line that hung up takes nothing ever again, but may have come back: it is opened anew.
                 Err(error) if error.kind() != io::ErrorKind::TimedOut => self.terminal = None,
-                result => return result,
+                result => {
+                    self.stuck = result.is_err();
+                    return result;
+                }
             }
         }
         // Not there before, or gone: a serial device may come late.
         let terminal = self.terminal.insert(Terminal::open(&self.device)?);
         terminal.ignore_input();
-        terminal.write(text, PATIENCE)
+        let result = terminal.write(text, PATIENCE);
+        self.stuck = result.is_err();
+        result
     }
 }
 
@@ -161,7 +170,7 @@ mod tests {
     fn a_screen_gets_plain_lines_and_then_the_page_once() {
         let path = std::env::temp_dir().join(format!("kmimage-screen-{}", std::process::id()));
         std::fs::write(&path, "").unwrap();
-        let console = Console { device: path.clone(), terminal: None, screen: Some(String::new()) };
+        let console = Console { device: path.clone(), terminal: None, screen: Some(String::new()), stuck: false };
         let mut consoles = Consoles { consoles: vec![console], status: Some(Status::new(None)) };
         consoles.say(&StateLine::new("phase").with("name", "var").with("at", "3.2").with("result", "done"));
         consoles.say(&StateLine::new("devices").with("added", "ens3"));

@@ -1,6 +1,7 @@
 //! The loop of process 1: from the first child to the end of the run.
 
 use super::boot::{Boot, Config, Effect, Found, Standing};
+use super::budget::Budget;
 use super::power_keys::PowerKeys;
 use super::shutdown::{self, End};
 use super::{SystemError, proof};
@@ -47,6 +48,8 @@ pub(super) struct Life {
     /// Where the machine stands, since when, and whether that has been said.
     standing: Option<(Standing, Instant, bool)>,
     was_ready: bool,
+    /// What each unit may still say on the consoles.
+    budgets: BTreeMap<String, Budget>,
     /// The end that is on its way.
     ending: Option<End>,
 }
@@ -67,6 +70,7 @@ impl Life {
             name: (None, false),
             standing: None,
             was_ready: false,
+            budgets: BTreeMap::new(),
             ending: None,
         }
     }
@@ -136,7 +140,7 @@ impl Life {
         crate::fault::strike(self.was_ready).map_err(SystemError::Events)?;
         for heard in self.supervisor.turn().map_err(SystemError::Events)? {
             match heard {
-                Heard::Line { line, .. } => self.hear(&line),
+                Heard::Line { unit, line } => self.hear(&unit, &line),
                 Heard::Service { unit, line } => self.say_service(&unit, &line),
             }
         }
@@ -149,8 +153,8 @@ impl Life {
         self.judge()
     }
 
-    fn hear(&mut self, line: &StateLine) {
-        self.say(line);
+    fn hear(&mut self, unit: &str, line: &StateLine) {
+        self.say_within_budget(unit, line);
         let before = self.boot.clone();
         let effects = self.boot.hear(line);
         self.say_phases(&before);
@@ -349,9 +353,20 @@ impl Life {
     fn say_service(&mut self, unit: &str, line: &StateLine) {
         let built_in = self.supervisor.machine().unit(unit).is_none_or(|unit| unit.built_in);
         if !built_in || line.get("state") == Some("back-off") {
-            self.say(line);
+            self.say_within_budget(unit, line);
         } else {
             kernel_log::write(Level::Debug, &line.to_string());
+        }
+    }
+
+    /// Says what a unit has to say, or what is to be said of it, as long as it isn't too much.
+    fn say_within_budget(&mut self, unit: &str, line: &StateLine) {
+        let now = Instant::now();
+        let budget = self.budgets.entry(unit.to_owned()).or_insert_with(|| Budget::new(now));
+        if budget.take(now) {
+            self.say(line);
+        } else {
+            self.supervisor.log("init", &line.to_string());
         }
     }
 

@@ -4,6 +4,7 @@
 //! could hang (a disk, a name to look up) is done by a child. `boot` decides where the machine stands, `services` what runs.
 
 mod boot;
+mod budget;
 mod clock;
 mod life;
 mod mounts;

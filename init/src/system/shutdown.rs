@@ -1,6 +1,8 @@
 //! The way down: end what runs, write out what is not written, let go of the disks, power off or restart.
 
+use crate::storage::seed;
 use crate::{facts, failure, watchdog};
+use kmimage_contract::paths;
 use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::process::{self, End as Ending};
 use kmimage_sys::{mount, power};
@@ -61,6 +63,8 @@ pub(super) const FINISH: Duration = Duration::from_secs(60);
 pub(super) fn finish(end: End) -> ! {
     end_processes();
     watchdog::feed();
+    // The next boot begins with what the kernel has gathered in this one.
+    ends_within(WRITING, || drop(seed::keep(Path::new(paths::STATE))));
     write_out();
     watchdog::feed();
     if !ends_within(RELEASING, release_disks) {
