@@ -1,5 +1,7 @@
 //! `kmimage config`.
 
+mod seed;
+
 use super::Outcome;
 use crate::failure::{Classified, Kind, io_kind};
 use crate::machine_config::{reference, starting};
@@ -17,6 +19,7 @@ Examples:
   kmimage config generate --hostname node-1 > node-1.toml     a document to start from, explained
   kmimage config validate node-1.toml                         judged as the machine will judge it
   kmimage config schema > machine-config.schema.json          for editors
+  kmimage config seed node-1.toml -o node-1.iso               a NoCloud volume that carries it
 
 docs/machine-config.md explains every key.")]
 pub struct Arguments {
@@ -48,6 +51,8 @@ enum Command {
     },
     /// Print the JSON schema of machine configs.
     Schema,
+    /// Write a NoCloud volume (ISO 9660, label cidata) that carries a machine config.
+    Seed(seed::Arguments),
 }
 
 /// Why there is no verdict, or a bad one.
@@ -81,6 +86,7 @@ pub fn main(arguments: &Arguments) -> Outcome {
         Command::Generate { role, hostname } => generate(role.as_deref(), hostname.as_deref())?,
         Command::Validate { file, role, json } => validate(file, role.as_deref(), *json)?,
         Command::Schema => print!("{}", reference::schema()),
+        Command::Seed(arguments) => seed::main(arguments)?,
     }
     Ok(())
 }
@@ -92,7 +98,7 @@ fn generate(role: Option<&str>, hostname: Option<&str>) -> Result<(), ConfigErro
 
 fn validate(file: &Path, role: Option<&str>, as_json: bool) -> Result<(), ConfigError> {
     let bytes = read(file).map_err(|source| ConfigError::Read { path: file.to_owned(), source })?;
-    let name = if file == Path::new("-") { "standard input".into() } else { file.display().to_string() };
+    let name = name_of(file);
     let verdict = machine_config::parse(&name, &bytes, role);
     if as_json {
         println!("{:#}", verdict.as_ref().map_or_else(refusal, |_| json!({ "file": name, "valid": true })));
@@ -100,6 +106,11 @@ fn validate(file: &Path, role: Option<&str>, as_json: bool) -> Result<(), Config
         println!("{name} is valid");
     }
     verdict.map(|_| ()).map_err(ConfigError::from)
+}
+
+/// What errors call a document.
+fn name_of(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".into() } else { file.display().to_string() }
 }
 
 /// A little more than a config may have: enough to say that it is too large.

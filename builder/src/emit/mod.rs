@@ -1,11 +1,12 @@
 //! root image, boot image -> disk images and the other artefacts.
 //!
 //! `plan` fixes the whole disk as a value; `raw` and `qcow2` write it; `artifacts` puts all files of a build in place as one set, by `swap`;
-//! `stale` tells whether that set still stands. `manifest`, `files_tsv` and `spdx` say what it is made of.
+//! `stale` tells whether that set still stands. `iso` writes ISO 9660 volumes. `manifest`, `files_tsv` and `spdx` say what it is made of.
 
 pub mod artifacts;
 pub mod esp;
 pub mod files_tsv;
+pub mod iso;
 pub mod manifest;
 pub mod plan;
 pub mod qcow2;

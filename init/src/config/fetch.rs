@@ -1,5 +1,8 @@
 //! Fetching a document by HTTP: bounded in size, time and redirects, and by TLS only with roots that this machine trusts.
 
+#[cfg(test)]
+mod tests;
+
 use super::location::Url;
 use std::io;
 use std::sync::Arc;

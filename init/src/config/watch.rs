@@ -1,5 +1,8 @@
 //! Looking at all sources, deciding, and waiting for a reason to look again: a device, its medium, or an answer from a URL.
 
+#[cfg(test)]
+mod tests;
+
 use super::candidate::{Candidate, full, refused, sha256};
 use super::choose::{self, Known, Offer, Outcome, Stored, Verdict};
 use super::events::{self, Changed};
