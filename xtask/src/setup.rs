@@ -3,13 +3,15 @@
 use crate::run::{Outcome, cargo, command, installed, run};
 
 /// Program, the Debian package that has it. Each is there to judge something that we write or derive.
-const PROGRAMS: [(&str, &str); 28] = [
+const PROGRAMS: [(&str, &str); 30] = [
     ("apt-get", "apt"),
     ("curl", "curl"),
     ("depmod", "kmod"),
     // Not the package `dnsmasq`, which would start a service.
     ("dnsmasq", "dnsmasq-base"),
     ("dpkg-deb", "dpkg"),
+    ("debugfs", "e2fsprogs"),
+    ("e2fsck", "e2fsprogs"),
     ("ethtool", "ethtool"),
     ("faketime", "faketime"),
     ("fsck.fat", "dosfstools"),

@@ -180,7 +180,8 @@ impl<'a> Doing<'a> {
         (self.say)(StateLine::new("storage").with(what.name(), "making"));
         let (partition, uuid) = (self.partition(what)?, self.uuid(what)?);
         let size = Shape::size_in(partition.size, what == What::State);
-        tools::make(&partition.path, &Shape { label: what.name(), uuid, size }, &self.scratch)?;
+        let block = if what == What::State { tools::SMALL_BLOCK } else { tools::BLOCK };
+        tools::make(&partition.path, &Shape { label: what.name(), uuid, block, size }, &self.scratch)?;
         flush(&partition.path)
     }
 

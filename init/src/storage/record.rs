@@ -123,6 +123,7 @@ mod tests {
         forget_failure(&state).unwrap();
         assert_eq!(last_failure(&state), None);
 
+        assert_eq!(Path::new(kmimage_contract::paths::STATE).join(READY), Path::new(kmimage_contract::paths::READY_MARK));
         assert!(!was_ready(&state));
         mark_ready(&state).unwrap();
         assert!(was_ready(&state) && state.join("config/ready").exists());

@@ -66,12 +66,17 @@ pub(super) struct Shape<'a> {
     pub label: &'a str,
     /// Its UUID.
     pub uuid: Uuid,
+    /// The size of its blocks in bytes.
+    pub block: u64,
     /// Its size in bytes; the partition may be larger.
     pub size: u64,
 }
 
 /// The size of a block in bytes: the page's, whatever the partition's size.
 pub(super) const BLOCK: u64 = 4096;
+/// The size of a block in bytes of a file system of a few MiB: with larger ones it would be a single group of blocks, and have no second
+/// superblock.
+pub(super) const SMALL_BLOCK: u64 = 1024;
 
 impl Shape<'_> {
     /// The largest size that leaves room for the ledger, if that is in the same partition.
@@ -84,7 +89,7 @@ impl Shape<'_> {
 /// Makes an ext4; whatever was there is gone. Its last write may still be in memory.
 pub(super) fn make(device: &Path, shape: &Shape<'_>, scratch: &Path) -> Result<(), ToolError> {
     let uuid = shape.uuid.to_string();
-    let (block, blocks) = (BLOCK.to_string(), (shape.size / BLOCK).to_string());
+    let (block, blocks) = (shape.block.to_string(), (shape.size / shape.block).to_string());
     // No questions (-F -F): the plan has decided. Discarding first can take minutes and wins nothing on an empty disk.
     let options = ["-q", "-F", "-F", "-t", "ext4", "-b", &block, "-m", "1", "-L", shape.label, "-U", &uuid];
     let lazy = ["-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1"];

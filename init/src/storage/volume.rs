@@ -152,7 +152,7 @@ fn prepare(volume: &Wanted, device: &Path, scratch: &Path, say: &mut dyn FnMut(&
             let uuid = uuid::Builder::from_random_bytes(bytes).into_uuid();
             ledger = Some(ledger::note(&state.path, state.size, ledger, &name, Phase::Making, uuid)?);
             let size = Shape::size_in(size_of(device), false);
-            tools::make(device, &Shape { label: &volume.name, uuid, size }, scratch)?;
+            tools::make(device, &Shape { label: &volume.name, uuid, block: tools::BLOCK, size }, scratch)?;
             OpenOptions::new().write(true).open(device).and_then(|file| file.sync_all()).map_err(io)?;
             ledger::note(&state.path, state.size, ledger, &name, Phase::Made, uuid)?;
             Ok(())

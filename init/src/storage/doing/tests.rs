@@ -8,6 +8,8 @@ use kmimage_contract::verity::RootHash;
 use std::fs::File;
 
 const MIB: u64 = 1 << 20;
+/// Large enough for a second superblock.
+const VAR: u64 = 512 * MIB;
 
 struct Files {
     folder: PathBuf,
@@ -19,7 +21,7 @@ impl Files {
         let folder = std::env::temp_dir().join(format!("kmimage-doing-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        for (name, size) in [("state", 128 * MIB), ("var", 64 * MIB)] {
+        for (name, size) in [("state", 128 * MIB), ("var", VAR)] {
             File::create(folder.join(name)).unwrap().set_len(size).unwrap();
         }
         Self { folder, said: Vec::new() }
@@ -36,7 +38,7 @@ impl Files {
             size: 0,
             table: Found { table, copy: Copy::Primary, array: 2..34 },
             state: partition("state", 128 * MIB),
-            var: partition("var", 64 * MIB),
+            var: partition("var", VAR),
         }
     }
 
@@ -97,7 +99,7 @@ fn tools_both_are_made_once_and_sound() {
     assert_eq!(files.said, ["kmimage: storage state=making", "kmimage: storage var=making"]);
     let facts = files.facts();
     let entries = facts.ledger.as_ref().unwrap().entries.clone();
-    for (content, name, size) in [(facts.state, "state", 127 * MIB), (facts.var, "var", 64 * MIB)] {
+    for (content, name, size) in [(facts.state, "state", 127 * MIB), (facts.var, "var", VAR)] {
         let Some(Content::Ext4(superblock)) = content else { panic!("{content:?}") };
         let entry = entries.iter().find(|entry| entry.name == name).unwrap();
         assert_eq!((superblock.size(), superblock.mounted, superblock.clean), (size, false, true), "{name}");
@@ -134,12 +136,16 @@ fn tools_damage_is_mended_or_named_and_nothing_is_made_again() {
     files.mounted("state");
     files.mounted("var");
     // The primary superblock is gone: e2fsck finds a backup of it.
-    files.write("var", 0, &[0; 4096]);
-    files.said.clear();
-    assert_eq!(makes(&files.boot(None)), 0);
-    assert!(files.facts().var.unwrap().is_clean(), "{:?}", files.said);
-    assert_eq!(files.said.len(), 2, "{:?}", files.said);
-    assert!(files.said[1].starts_with("kmimage: storage var=mended e2fsck="), "{:?}", files.said);
+    for name in ["state", "var"] {
+        files.write(name, 0, &[0; 4096]);
+        files.said.clear();
+        assert_eq!(makes(&files.boot(None)), 0);
+        let facts = files.facts();
+        assert!(facts.state.unwrap().is_clean() && facts.var.unwrap().is_clean(), "{:?}", files.said);
+        assert_eq!(files.said.len(), 2, "{:?}", files.said);
+        assert!(files.said[1].starts_with(&format!("kmimage: storage {name}=mended e2fsck=")), "{:?}", files.said);
+    }
+    files.mounted("state");
 
     // The first 4 MiB are gone, and the ledger: by the second witness nothing is made, and what is left is named.
     files.write("var", 0, &vec![0; 4 * MIB as usize]);
@@ -152,7 +158,9 @@ fn tools_damage_is_mended_or_named_and_nothing_is_made_again() {
     // With a ledger it is e2fsck that finds nothing.
     let mut files = Files::new("gone");
     files.boot(None);
-    files.write("var", 0, &vec![0; 64 * MIB as usize]);
+    for offset in (0..VAR).step_by(4 << 20) {
+        files.write("var", offset, &vec![0; 4 * MIB as usize]);
+    }
     files.said.clear();
     assert_eq!(makes(&files.boot(None)), 0);
     assert!(files.said[1].contains("storage-failed what=var cause=\"e2fsck: exit status 8"), "{:?}", files.said);
