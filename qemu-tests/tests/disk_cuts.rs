@@ -113,7 +113,7 @@ impl Disk {
 fn first_boot(image: &Path, folder: &Path) -> Record {
     let (disk, record) = (copy(image, &folder.join("first.raw")), folder.join("record"));
     File::create(&record).unwrap();
-    let mut vm = Guest::test().recorded(&disk, &record).uuid(UUID).start();
+    let mut vm = Guest::test().recorded(&disk, &record).uuid(UUID).user_network().start();
     vm.ready();
     vm.power_off();
     vm.assert_no_crash();
@@ -222,7 +222,7 @@ fn vm_every_power_cut_of_the_first_boot_ends_in_a_working_machine() {
         println!("boot {count}: cut before request {at}");
         let path = copy(&image, &folder.path().join("boot.raw"));
         record.replay(&OpenOptions::new().write(true).open(&path).unwrap(), at, &mut chance);
-        let mut vm = Guest::test().disk_file(&path).uuid(UUID).start();
+        let mut vm = Guest::test().disk_file(&path).uuid(UUID).user_network().start();
         vm.ready();
         assert_eq!(vm.probe().read("/run/kmimage/state/machine-id").len(), 33);
         assert!(vm.probe().space("/var").total > 512 * MIB);

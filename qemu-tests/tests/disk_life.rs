@@ -21,7 +21,7 @@ fn image() -> PathBuf {
 }
 
 fn start(disk: &WritableDisk, uuid: &str) -> Vm {
-    Guest::test().disk(disk).uuid(uuid).start()
+    Guest::test().disk(disk).uuid(uuid).user_network().start()
 }
 
 /// What the console has said under a word.
@@ -200,4 +200,25 @@ fn vm_a_var_that_is_missing_is_named() {
     assert_eq!(line.get("cause"), Some("the boot disk has no such partition"));
     assert_eq!(said(&vm, "ready"), Vec::<String>::new());
     assert_eq!(vm.probe().mount("/run/kmimage/state").unwrap().kind, "ext4");
+}
+
+#[test]
+fn vm_a_var_that_is_full_is_named_and_boots() {
+    let (disk, id) = lived(false);
+    let folder = tempfile::tempdir().unwrap();
+    let full = raw(&disk, folder.path());
+    let fill = folder.path().join("fill");
+    std::fs::write(&fill, vec![0x5a; 80 << 20]).unwrap();
+    // debugfs writes as much as there is room for.
+    let _ = program("debugfs").args(["-w", "-R", &format!("write {} fill", fill.display())]).arg(inside(&full, "var")).output();
+    let _ = program("e2fsck").arg("-fy").arg(inside(&full, "var")).output();
+    drop(disk);
+    let mut vm = start(&disk_of(&full), FIRST);
+    vm.ready();
+    assert_eq!(vm.probe().read(MACHINE_ID), id);
+    let log = vm.probe().space("/var");
+    assert!(log.available < log.total / 50, "{log:?}");
+    assert!(said(&vm, "storage-full").iter().any(|line| line.contains("what=var")), "{}", vm.console());
+    vm.power_off();
+    vm.assert_no_crash();
 }
