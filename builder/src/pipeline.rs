@@ -17,7 +17,7 @@ use crate::compose::tree::Tree;
 use crate::compose::{self, Composed, check, derive};
 use crate::embedded_init::EmbeddedInit;
 use crate::emit::artifacts::{self, Names, Staging};
-use crate::emit::stale::Record;
+use crate::emit::stale::{Record, Seal};
 use crate::failure::{Classified, Failure, Kind};
 use crate::fetch::{Options, Session};
 use crate::profile::{self, Library, Profile};
@@ -25,9 +25,9 @@ use crate::report::{Event, Reporter};
 use crate::resolve::packages::PackagesError;
 use crate::store::Store;
 use identity::{Identity, Wish};
-use image::Packages;
+use image::{Emitted, Packages};
 use kmimage_contract::cmdline::CmdlineError;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -96,11 +96,12 @@ pub fn build(request: &Request<'_>, store: &Store, report: Reporter<'_>) -> Resu
     }
     let staging = Staging::begin(request.output, report)?;
     let finished = finished_tree(&profile, &locked, overlays, &identity, request.fetch, store, report)?;
-    let root = image::root_image(&finished.tree, &profile, &identity, &staging, store, report)?;
+    let root = image::root_image(&finished.tree, &profile, &identity, request.formats, &staging, store, report)?;
     let boot = image::boot_image(&finished.tree, &profile, &identity, &finished.boot, &root, report)?;
     let packages = Packages { root: &locked.packages, boot: &locked.boot };
-    let directory = image::emit(&finished.tree, &profile, &identity, &packages, &root, boot, request.formats, staging, report)?;
-    remember(&directory, store, &key, request.jobs)?;
+    let Emitted { directory, seals } =
+        image::emit(&finished.tree, &profile, &identity, &packages, &root, boot, request.formats, staging, report)?;
+    remember(&directory, seals, store, &key, request.jobs)?;
     Ok(Built { directory, names: identity.names, fresh: true })
 }
 
@@ -194,8 +195,8 @@ fn standing(request: &Request<'_>, store: &Store, key: &str) -> Result<Option<Pa
     Ok(record.filter(|record| record.is_current(&directory, key, request.jobs)).map(|_| directory))
 }
 
-fn remember(directory: &Path, store: &Store, key: &str, jobs: usize) -> Result<(), Failure> {
-    let record = Record::of(directory, key, jobs).map_err(PipelineError::Read)?;
+fn remember(directory: &Path, seals: BTreeMap<String, Seal>, store: &Store, key: &str, jobs: usize) -> Result<(), Failure> {
+    let record = Record::of(directory, key, seals, jobs).map_err(PipelineError::Read)?;
     let bytes = serde_json::to_vec(&record).map_err(PipelineError::Json)?;
     let directory = fs_err::canonicalize(directory).map_err(PipelineError::Read)?;
     Ok(store.put_cached(RECORDS, &directory.to_string_lossy(), &bytes)?)

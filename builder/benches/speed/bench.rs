@@ -30,7 +30,7 @@ pub(crate) struct Run {
 }
 
 impl Bench {
-    /// Opens the folder, `target/bench` or what KMIMAGE_BENCH names, with the profiles as they are now.
+    /// Opens the folder, `target/bench` or what KMIMAGE_BENCH names, with the profiles as they are now and `bench.toml`.
     pub(crate) fn open() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
         let folder = std::env::var_os("KMIMAGE_BENCH").map_or_else(|| root.join("target/bench"), PathBuf::from);
@@ -38,6 +38,7 @@ impl Bench {
             let _ = fs::remove_dir_all(folder.join(name));
             copy_folder(&root.join(name), &folder.join(name));
         }
+        fs::write(folder.join("profiles/bench.toml"), include_str!("bench.toml")).unwrap();
         Self { folder, jobs: std::thread::available_parallelism().map_or(2, usize::from) }
     }
 

@@ -119,5 +119,5 @@ fn differences(bench: &Bench, folder: &Path) -> String {
     if more.is_empty() && less.is_empty() {
         return format!("Both have the same {} packages.", ours.len());
     }
-    format!("The packages DIFFER: only kmimage has [{more}], only mkosi has [{less}]; put profiles/bench.toml right.")
+    format!("The packages DIFFER: only kmimage has [{more}], only mkosi has [{less}]; put bench.toml right.")
 }

@@ -8,13 +8,13 @@
 //! nothing is found by, from the root hash ([`uuid`]).
 
 use crate::failure::{Classified, Kind, io_kind};
+use crate::parallel;
 use kmimage_contract::verity::{RootHash, SuperblockError, VerityParams};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -165,33 +165,21 @@ fn digests_of(salt: &Salt, bytes: &[u8]) -> Vec<u8> {
 
 /// Hashes `len` bytes of `file` from `offset`, on `jobs` threads.
 pub fn hash_file(file: &File, offset: u64, len: u64, salt: Salt, jobs: usize) -> Result<Leaves, VerityError> {
-    let blocks = usize::try_from(len / DATA_BLOCK as u64).map_err(|_| VerityError::Length(len))?;
     if len == 0 || !len.is_multiple_of(DATA_BLOCK as u64) {
         return Err(VerityError::Length(len));
     }
-    let mut digests = vec![0; blocks * DIGEST];
-    let chunks: Vec<Mutex<&mut [u8]>> = digests.chunks_mut(CHUNK / DATA_BLOCK * DIGEST).map(Mutex::new).collect();
-    let next = AtomicUsize::new(0);
-    let work = || -> io::Result<()> {
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(chunk) = chunks.get(index) else { return Ok(()) };
-            let mut chunk = chunk.lock().unwrap_or_else(PoisonError::into_inner);
-            let bytes = &mut buffer[..chunk.len() / DIGEST * DATA_BLOCK];
-            file.read_exact_at(bytes, offset + (index * CHUNK) as u64)?;
-            chunk.copy_from_slice(&digests_of(&salt, bytes));
-        }
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..jobs.clamp(1, 256)).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| match thread.join() {
-            Ok(result) => result.map_err(VerityError::Read),
-            Err(_) => Err(VerityError::Thread),
-        })
-    })?;
-    drop(chunks);
-    Ok(Leaves { salt, digests })
+    let places: Vec<u64> = (0..len).step_by(CHUNK).collect();
+    let digests = parallel::each_with(
+        &places,
+        jobs,
+        || vec![0; CHUNK],
+        |buffer, &at, _| {
+            let bytes = &mut buffer[..(len - at).min(CHUNK as u64) as usize];
+            file.read_exact_at(bytes, offset + at).map_err(VerityError::Read)?;
+            Ok::<_, VerityError>(digests_of(&salt, bytes))
+        },
+    )?;
+    Ok(Leaves { salt, digests: digests.concat() })
 }
 
 /// Bytes of the superblock and the tree over `data_len` bytes of data: the least size of the hash partition.

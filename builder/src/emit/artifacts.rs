@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The list of the set's files with their SHA-256, in the format of `sha256sum`.
 pub const SHA256SUMS: &str = "SHA256SUMS";
@@ -185,6 +186,8 @@ pub struct Staging {
     destination: PathBuf,
     directory: PathBuf,
     _lock: File,
+    /// Files that are on the disk already.
+    flushed: Mutex<BTreeSet<String>>,
     published: bool,
 }
 
@@ -206,7 +209,7 @@ impl Staging {
                 && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
                 && swap::is_same(&lock, &directory)
             {
-                return Ok(Self { destination, directory, _lock: lock, published: false });
+                return Ok(Self { destination, directory, _lock: lock, flushed: Mutex::default(), published: false });
             }
         }
         Err(ArtifactsError::NoName(destination))
@@ -233,7 +236,8 @@ impl Staging {
         at("write", &self.path(name), self.create(name)?.write_all(bytes))
     }
 
-    /// Size and SHA-256 of a file of the set. It is flushed to the disk meanwhile, so that [`Staging::publish`] has no need to wait.
+    /// Size and SHA-256 of a finished file of the set. It is flushed to the disk meanwhile, so that [`Staging::publish`] has no need to
+    /// wait.
     pub fn digest(&self, name: &str) -> Result<Artefact, ArtifactsError> {
         let path = self.path(name);
         let file = at("open", &path, File::open(&path))?;
@@ -244,6 +248,7 @@ impl Staging {
             (digest, flush.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         at("flush", &path, flushed)?;
+        self.flushed.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         Ok(Artefact { size, sha256: at("read", &path, digest)?.to_string() })
     }
 
@@ -251,7 +256,8 @@ impl Staging {
     /// `artefacts` must name every file of the set.
     pub fn publish(mut self, artefacts: &BTreeMap<String, Artefact>, report: Reporter<'_>) -> Result<PathBuf, ArtifactsError> {
         self.write(SHA256SUMS, sums(artefacts).as_bytes())?;
-        for name in artefacts.keys().map(String::as_str).chain([SHA256SUMS]) {
+        let flushed = std::mem::take(&mut self.flushed).into_inner().unwrap_or_else(PoisonError::into_inner);
+        for name in artefacts.keys().map(String::as_str).filter(|name| !flushed.contains(*name)).chain([SHA256SUMS]) {
             let path = self.path(name);
             at("flush", &path, File::open(&path).and_then(|file| file.sync_all()))?;
         }

@@ -85,6 +85,25 @@ pub struct Inputs {
     pub esp_files: Vec<EspFile>,
 }
 
+/// Where the factory's root goes: known before the root is, since places follow from the slot's size alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RootPlace {
+    /// Bytes of the whole disk.
+    pub disk_size: u64,
+    /// Offset of the squashfs.
+    pub root: u64,
+    /// Offset of its hash tree.
+    pub hash_tree: u64,
+}
+
+/// Places the root.
+pub fn root_place(slot_size: u64) -> Result<RootPlace, PlanError> {
+    // Any hash will do: it names partitions and moves none.
+    let layout = DiskLayout::factory(slot_size, &RootHash([0; 32])).map_err(PlanError::Layout)?;
+    let offset = |role| layout.partition(role).map_or(0, |partition| partition.offset);
+    Ok(RootPlace { disk_size: layout.size, root: offset(Role::Root(Slot::A)), hash_tree: offset(Role::RootVerity(Slot::A)) })
+}
+
 /// A disk image, planned completely.
 #[derive(Debug, Clone)]
 pub struct DiskPlan {

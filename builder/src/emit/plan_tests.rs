@@ -2,7 +2,6 @@ use super::super::esp::boot_files;
 use super::super::{qcow2, raw};
 use super::*;
 use std::fs::File;
-use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::sync::Arc;
@@ -79,13 +78,14 @@ fn tools_judge_the_whole_disk() {
     let path = |name: &str| directory.path().join(name);
     let text = |name: &str| path(name).to_str().unwrap().to_owned();
     let root: Vec<u8> = (0..5 * MIB).map(|n| (n % 253) as u8).collect();
-    let mut parts = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
-    parts[0].write_all(&root).unwrap();
-    parts[1].write_all(&[9; 4096 * 3]).unwrap();
     let plan = plan(inputs(root.len() as u64)).unwrap();
     let open = |name: &str| File::options().read(true).write(true).create_new(true).open(path(name)).unwrap();
     let disk = open("disk.raw");
-    raw::write(&plan, &raw::Parts { root: &parts[0], hash_tree: &parts[1] }, &disk).unwrap();
+    let place = root_place(64 * MIB).unwrap();
+    raw::begin(&place, &disk).unwrap();
+    disk.write_all_at(&root, place.root).unwrap();
+    disk.write_all_at(&[9; 4096 * 3], place.hash_tree).unwrap();
+    raw::finish(&plan, &disk).unwrap();
 
     let verdict = tool("/usr/sbin/sgdisk", &["-v", &text("disk.raw")]);
     assert!(verdict.contains("No problems found."), "{verdict}");

@@ -5,6 +5,7 @@
 
 use super::artifacts::SHA256SUMS;
 use super::sparse;
+use crate::parallel;
 use crate::zeros;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -12,33 +13,46 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 const PIECE: u64 = 1 << 20;
+
+/// Length and fast digest of a file: BLAKE3 over (number, digest) of every piece that is not all zeros.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal(u64, String);
 
 /// What a build left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// What was built, from what, by which kmimage: a digest that the pipeline makes.
     pub key: String,
-    /// Length and digest of each file in the folder, by name.
-    files: BTreeMap<String, (u64, String)>,
+    /// The seal of each file in the folder, by name.
+    files: BTreeMap<String, Seal>,
 }
 
 impl Record {
-    /// Reads the folder as it is now.
-    pub fn of(directory: &Path, key: &str, jobs: usize) -> io::Result<Self> {
-        Ok(Self { key: key.to_owned(), files: digests(directory, jobs)? })
+    /// Reads the folder as it is now, apart from the files whose seals are known.
+    pub fn of(directory: &Path, key: &str, known: BTreeMap<String, Seal>, jobs: usize) -> io::Result<Self> {
+        let mut files = open(directory)?;
+        files.retain(|(name, _)| !known.contains_key(name));
+        let mut seals = seals(files, jobs)?;
+        seals.extend(known);
+        Ok(Self { key: key.to_owned(), files: seals })
     }
 
     /// True if the folder holds exactly what was recorded for this key. A folder that can't be read is not current.
     pub fn is_current(&self, directory: &Path, key: &str, jobs: usize) -> bool {
-        self.key == key && digests(directory, jobs).is_ok_and(|files| files == self.files)
+        self.key == key && open(directory).and_then(|files| seals(files, jobs)).is_ok_and(|files| files == self.files)
     }
 }
 
-/// Length and digest of each file: BLAKE3 over (number, digest) of every piece that is not all zeros.
-fn digests(directory: &Path, jobs: usize) -> io::Result<BTreeMap<String, (u64, String)>> {
+/// The seal of one file, on this thread. Moves its position.
+pub fn seal(file: File) -> io::Result<Seal> {
+    let seals = seals(vec![(String::new(), file)], 1)?;
+    seals.into_values().next().ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// The files of a set, by name.
+fn open(directory: &Path) -> io::Result<Vec<(String, File)>> {
     let mut files = Vec::new();
     for entry in fs_err::read_dir(directory)? {
         let entry = entry?;
@@ -46,54 +60,59 @@ fn digests(directory: &Path, jobs: usize) -> io::Result<BTreeMap<String, (u64, S
         if !entry.file_type()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} is not a regular file")));
         }
-        let file: File = fs_err::File::open(entry.path())?.into();
-        files.push((name, file.metadata()?.len(), file));
+        files.push((name, fs_err::File::open(entry.path())?.into()));
     }
-    if !files.iter().any(|(name, _, _)| name == SHA256SUMS) {
+    if !files.iter().any(|(name, _)| name == SHA256SUMS) {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let mut pieces: Vec<(usize, u64)> = Vec::new();
-    for (index, (_, len, file)) in files.iter().enumerate() {
+    Ok(files)
+}
+
+/// A part of a file that is hashed at once.
+struct Piece<'a> {
+    file: usize,
+    open: &'a File,
+    number: u64,
+    len: usize,
+}
+
+fn seals(files: Vec<(String, File)>, jobs: usize) -> io::Result<BTreeMap<String, Seal>> {
+    let mut lengths = Vec::new();
+    let mut pieces = Vec::new();
+    for (file, (_, open)) in files.iter().enumerate() {
+        let len = open.metadata()?.len();
+        lengths.push(len);
         let mut next = 0;
-        for range in sparse::data_ranges(file)? {
-            let end = range.end.min(*len).div_ceil(PIECE);
-            pieces.extend((next.max(range.start / PIECE)..end).map(|piece| (index, piece)));
+        for range in sparse::data_ranges(open)? {
+            let end = range.end.min(len).div_ceil(PIECE);
+            let numbers = next.max(range.start / PIECE)..end;
+            pieces.extend(numbers.map(|number| Piece { file, open, number, len: PIECE.min(len - number * PIECE) as usize }));
             next = end.max(next);
         }
     }
-    let next = AtomicUsize::new(0);
-    let work = || -> io::Result<BTreeMap<(usize, u64), blake3::Hash>> {
-        let mut buffer = vec![0; PIECE as usize];
-        let mut done = BTreeMap::new();
-        while let Some(&(index, piece)) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let Some((_, len, file)) = files.get(index) else { continue };
-            let bytes = &mut buffer[..PIECE.min(len - piece * PIECE) as usize];
-            file.read_exact_at(bytes, piece * PIECE)?;
-            if !zeros::is_zero(bytes) {
-                done.insert((index, piece), blake3::hash(bytes));
-            }
+    let hashes = parallel::each_with(
+        &pieces,
+        jobs,
+        || vec![0; PIECE as usize],
+        |buffer, piece, _| {
+            let bytes = &mut buffer[..piece.len];
+            piece.open.read_exact_at(bytes, piece.number * PIECE)?;
+            Ok::<_, io::Error>((!zeros::is_zero(bytes)).then(|| blake3::hash(bytes)))
+        },
+    )?;
+    let mut hashers = vec![blake3::Hasher::new(); files.len()];
+    for (piece, hash) in pieces.iter().zip(&hashes) {
+        if let (Some(hasher), Some(hash)) = (hashers.get_mut(piece.file), hash) {
+            hasher.update(&piece.number.to_le_bytes()).update(hash.as_bytes());
         }
-        Ok(done)
-    };
-    let hashes = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(work)).collect();
-        let mut all = BTreeMap::new();
-        for worker in workers {
-            match worker.join() {
-                Ok(done) => all.extend(done?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok::<_, io::Error>(all)
-    })?;
-    let digests = files.iter().enumerate().map(|(index, (name, len, _))| {
-        let mut hasher = blake3::Hasher::new();
-        for ((_, piece), hash) in hashes.range((index, 0)..(index + 1, 0)) {
-            hasher.update(&piece.to_le_bytes()).update(hash.as_bytes());
-        }
-        (name.clone(), (*len, hasher.finalize().to_hex().to_string()))
-    });
-    Ok(digests.collect())
+    }
+    let seals = lengths
+        .into_iter()
+        .zip(hashers)
+        .map(|(len, hasher)| Seal(len, hasher.finalize().to_hex().to_string()))
+        .collect::<Vec<_>>();
+    drop(pieces);
+    Ok(files.into_iter().map(|(name, _)| name).zip(seals).collect())
 }
 
 #[cfg(test)]
@@ -112,9 +131,12 @@ mod tests {
             file.write_all_at(b"data", 2 << 20).unwrap();
         };
         reset();
-        let record = Record::of(directory.path(), "key", 2).unwrap();
+        let record = Record::of(directory.path(), "key", BTreeMap::new(), 2).unwrap();
         assert!(record.is_current(directory.path(), "key", 1));
         assert!(!record.is_current(directory.path(), "other key", 2));
+        // A file whose seal is known is not read, and counts as what it was.
+        let known = BTreeMap::from([("disk".to_owned(), seal(File::open(path("disk")).unwrap()).unwrap())]);
+        assert_eq!(Record::of(directory.path(), "key", known, 1).unwrap(), record);
         // The record survives the store.
         let again: Record = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
         assert_eq!(again, record);

@@ -6,7 +6,7 @@ use crate::compose::deb::Deb;
 use crate::deb822::{self, Comments};
 use crate::hash::Sha256Digest;
 use crate::lock::LockedPackage;
-use crate::store::parallel;
+use crate::parallel;
 use fs_err as fs;
 use std::path::{Path, PathBuf};
 

@@ -2,9 +2,8 @@
 
 use super::{Lock, LockError, decode, encode};
 use crate::failure::innermost;
-use std::fs::Permissions;
+use crate::kept_file::{self, Durability};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// The lock in a file; `None` if there is no such file.
@@ -29,15 +28,10 @@ pub fn write(path: &Path, lock: &Lock) -> Result<bool, LockError> {
         // A lock that is a link into somewhere stays one.
         let target = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut beside = tempfile::Builder::new()
-            .prefix(".kmimage.lock.")
-            // Less what the umask takes: a lock is shared by all who build.
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)?;
+        // Less what the umask takes: a lock is shared by all who build.
+        let mut beside = kept_file::begin(folder, ".kmimage.lock.", 0o666)?;
         beside.write_all(text.as_bytes())?;
-        beside.as_file().sync_all()?;
-        beside.persist(&target).map_err(|error| error.error)?;
-        fs_err::File::open(folder)?.sync_all()?;
+        kept_file::settle(beside, &target, Durability::Synced)?;
         Ok(true)
     };
     replace().map_err(|source| LockError::Write { path: path.to_owned(), source: innermost(source) })

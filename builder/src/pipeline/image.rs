@@ -8,15 +8,17 @@ use crate::assemble::verity::{self, HashTree, VerityError};
 use crate::assemble::{initramfs, initramfs_modules, uki};
 use crate::compose::shape::BootInputs;
 use crate::compose::tree::Tree;
-use crate::emit::artifacts::{ArtifactsError, Names, Staging, artefact_of};
+use crate::emit::artifacts::{ArtifactsError, Staging, artefact_of};
 use crate::emit::esp::boot_files;
-use crate::emit::plan::{self, DiskPlan};
-use crate::emit::{files_tsv, manifest, qcow2, raw, spdx};
+use crate::emit::plan::{self, RootPlace};
+use crate::emit::stale::{self, Seal};
+use crate::emit::{files_tsv, manifest, qcow2, raw, sparse, spdx};
 use crate::failure::Failure;
 use crate::lock::LockedPackage;
+use crate::parallel;
 use crate::profile::Profile;
 use crate::report::{Event, Reporter};
-use crate::store::{Store, parallel};
+use crate::store::Store;
 use kmimage_contract::cmdline::{Cmdline, Parameter};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -36,12 +38,20 @@ pub enum Format {
 /// zstd level of the initramfs: nearly all of it is modules that xz has packed already.
 const INITRAMFS_LEVEL: i32 = 9;
 
-/// The root as it lies on a disk: squashfs and hash tree.
+/// The root in its place on the raw disk: squashfs and hash tree, and nothing around them yet.
 pub(super) struct RootImage {
-    file: File,
+    disk: File,
+    place: RootPlace,
     len: u64,
     hash_tree: HashTree,
-    tree_file: File,
+}
+
+/// A finished set in its folder.
+pub(super) struct Emitted {
+    /// The folder.
+    pub(super) directory: PathBuf,
+    /// What its big files hold.
+    pub(super) seals: BTreeMap<String, Seal>,
 }
 
 /// What firmware starts.
@@ -51,55 +61,52 @@ pub(super) struct BootImage {
     loader: Vec<u8>,
 }
 
-/// Packs the tree into `staging`, both cores busy, hashing what is written on the way.
+/// Packs the tree into its slot on the raw disk, both cores busy, hashing what is written on the way. The qcow2 is made from that disk,
+/// too: where nobody asked for it, it is a file without a name.
 pub(super) fn root_image(
     tree: &Tree,
     profile: &Profile,
     identity: &Identity,
+    formats: &BTreeSet<Format>,
     staging: &Staging,
     store: &Store,
     report: Reporter<'_>,
 ) -> Result<RootImage, Failure> {
     report(Event::Stage(format!("packing the root image (zstd level {})", identity.level)));
-    let names = &identity.names;
-    let file = staging.create(&names.root())?;
+    let name = identity.names.raw();
+    let io = |source| Failure::from(cannot_write(staging, &name, source));
+    let slot_size = profile.image.slot_size;
+    let place = plan::root_place(slot_size)?;
+    let disk = if formats.contains(&Format::Raw) {
+        staging.create(&name)?
+    } else {
+        tempfile::tempfile_in(staging.directory()).map_err(io)?
+    };
+    raw::begin(&place, &disk).map_err(io)?;
+    let salt = verity::salt(&identity.release.image_id, &identity.release.version);
     let options = squashfs::Options {
         level: identity.level,
         block_size: profile.image.block_size,
         epoch: identity.epoch,
         jobs: identity.jobs,
-        salt: Some(verity::salt(&identity.release.image_id, &identity.release.version)),
+        salt: Some(salt),
     };
     let cache = BlockCache::open(store.directory().join(block_cache::FOLDER))?;
-    let target = Target { file: &file, offset: 0, room: Some(profile.image.slot_size) };
+    let target = Target { file: &disk, offset: place.root, room: Some(slot_size) };
     let summary = squashfs::write(tree, &options, Some(&cache), target, report).map_err(|error| match error {
-        squashfs::Error::Write { source, .. } => Failure::from(cannot_write(staging, &names.root(), source)),
+        squashfs::Error::Write { source, .. } => io(source),
         other => other.into(),
     })?;
     let leaves = match summary.leaves {
         Some(leaves) => leaves,
-        None => verity::hash_file(
-            &file,
-            0,
-            summary.len,
-            verity::salt(&identity.release.image_id, &identity.release.version),
-            identity.jobs,
-        )?,
+        None => verity::hash_file(&disk, place.root, summary.len, salt, identity.jobs)?,
     };
     let hash_tree = HashTree::new(leaves)?;
-    let tree_file = tempfile::tempfile_in(staging.directory()).map_err(|source| ArtifactsError::Io {
-        step: "create",
-        path: staging.directory().to_path_buf(),
-        source,
-    })?;
-    hash_tree.write(&tree_file, 0).map_err(|error| match error {
-        // It has no name, and its disk is full: the folder is what the reader knows.
-        VerityError::Write(source) => {
-            Failure::from(ArtifactsError::Io { step: "write into", path: staging.directory().to_path_buf(), source })
-        }
+    hash_tree.write(&disk, place.hash_tree).map_err(|error| match error {
+        VerityError::Write(source) => io(source),
         other => other.into(),
     })?;
-    Ok(RootImage { file, len: summary.len, hash_tree, tree_file })
+    Ok(RootImage { disk, place, len: summary.len, hash_tree })
 }
 
 /// Makes initramfs and UKI; the command line carries the root hash and no slot.
@@ -156,8 +163,8 @@ pub(super) fn emit(
     formats: &BTreeSet<Format>,
     staging: Staging,
     report: Reporter<'_>,
-) -> Result<PathBuf, Failure> {
-    report(Event::Stage("writing the disk".into()));
+) -> Result<Emitted, Failure> {
+    report(Event::Stage("writing and hashing the artefacts".into()));
     let names = &identity.names;
     let uki: Arc<[u8]> = boot.uki.into();
     let plan = plan::plan(plan::Inputs {
@@ -171,35 +178,42 @@ pub(super) fn emit(
     if let Some(warning) = plan.tight_slot() {
         report(Event::Warning(warning));
     }
-    let raw = raw_disk(&plan, root, names, formats, &staging)?;
-
-    report(Event::Stage("writing and hashing the artefacts".into()));
+    raw::finish(&plan, &root.disk).map_err(|source| cannot_write(&staging, &names.raw(), source))?;
     // The longest first: the raw disk is a gigabyte of mostly nothing, and SHA-256, which cannot be split, has to see all of it. The
-    // other threads write and hash the rest meanwhile.
+    // other threads make the rest from it meanwhile.
     let sources = [
-        (names.raw(), Source::Disk(Format::Raw)),
-        (names.qcow2(), Source::Disk(Format::Qcow2)),
-        (names.root(), Source::Written),
+        (names.raw(), Source::Raw),
+        (names.root(), Source::Root),
         (names.uki(), Source::Uki),
         (names.files(), Source::Files),
         (names.spdx(), Source::Spdx),
+        (names.qcow2(), Source::Qcow2),
+        (names.raw(), Source::RawSeal),
     ];
-    let sources: Vec<_> =
-        sources.into_iter().filter(|(_, source)| !matches!(source, Source::Disk(format) if !formats.contains(format))).collect();
+    let wanted = |source: &Source| match source {
+        Source::Raw | Source::RawSeal => formats.contains(&Format::Raw),
+        Source::Qcow2 => formats.contains(&Format::Qcow2),
+        Source::Root | Source::Uki | Source::Files | Source::Spdx => true,
+    };
+    let sources: Vec<_> = sources.into_iter().filter(|(_, source)| wanted(source)).collect();
     let made = parallel::each(&sources, identity.jobs, |(name, source), _| -> Result<_, Failure> {
+        let io = |source| cannot_write(&staging, name, source);
         match source {
-            Source::Written | Source::Disk(Format::Raw) => {}
-            Source::Disk(Format::Qcow2) => {
-                let file = staging.create(name)?;
-                qcow2::write(&raw, &file).map_err(|source| cannot_write(&staging, name, source))?;
-            }
+            Source::Raw => return Ok((Some(staging.digest(name)?), None)),
+            Source::RawSeal => return Ok((None, Some(seal(&staging, name)?))),
+            Source::Root => sparse::copy(&root.disk, root.place.root, &staging.create(name)?, 0, root.len).map_err(io)?,
+            Source::Qcow2 => qcow2::write(&root.disk, &staging.create(name)?).map_err(io)?,
             Source::Uki => staging.write(name, &uki)?,
             Source::Files => staging.write(name, files_tsv::render(tree).as_bytes())?,
             Source::Spdx => staging.write(name, sbom(identity, packages)?.as_bytes())?,
         }
-        Ok((name.clone(), staging.digest(name)?))
+        Ok((Some(staging.digest(name)?), Some(seal(&staging, name)?)))
     })?;
-    let mut artefacts: BTreeMap<_, _> = made.into_iter().collect();
+    let (mut artefacts, mut seals) = (BTreeMap::new(), BTreeMap::new());
+    for ((name, _), (artefact, seal)) in sources.iter().zip(made) {
+        artefacts.extend(artefact.map(|artefact| (name.clone(), artefact)));
+        seals.extend(seal.map(|seal| (name.clone(), seal)));
+    }
     let manifest = manifest::fill(manifest::Facts {
         profile: &profile.name,
         role: &profile.role,
@@ -217,7 +231,7 @@ pub(super) fn emit(
     let text = manifest::encode(&manifest).map_err(PipelineError::Json)?;
     staging.write(&names.manifest(), text.as_bytes())?;
     artefacts.insert(names.manifest(), artefact_of(text.as_bytes()));
-    Ok(staging.publish(&artefacts, report)?)
+    Ok(Emitted { directory: staging.publish(&artefacts, report)?, seals })
 }
 
 /// The packages of an image, as locked.
@@ -230,9 +244,14 @@ pub(super) struct Packages<'a> {
 
 /// Where an artefact comes from.
 enum Source {
-    /// It was written by an earlier step.
-    Written,
-    Disk(Format),
+    /// The raw disk is written already; it is hashed.
+    Raw,
+    /// The raw disk's seal, by a thread that has nothing else left.
+    RawSeal,
+    /// Copied from its slot.
+    Root,
+    /// Made from the raw disk.
+    Qcow2,
     Uki,
     Files,
     Spdx,
@@ -253,20 +272,7 @@ fn cannot_write(staging: &Staging, name: &str, source: io::Error) -> ArtifactsEr
     ArtifactsError::Io { step: "write", path: staging.path(name), source }
 }
 
-/// Writes the raw disk, which the qcow2 is made from; where nobody asked for it, it is a file without a name.
-fn raw_disk(
-    plan: &DiskPlan,
-    root: &RootImage,
-    names: &Names,
-    formats: &BTreeSet<Format>,
-    staging: &Staging,
-) -> Result<File, ArtifactsError> {
-    let io = |source| cannot_write(staging, &names.raw(), source);
-    let disk = if formats.contains(&Format::Raw) {
-        staging.create(&names.raw())?
-    } else {
-        tempfile::tempfile_in(staging.directory()).map_err(io)?
-    };
-    raw::write(plan, &raw::Parts { root: &root.file, hash_tree: &root.tree_file }, &disk).map_err(io)?;
-    Ok(disk)
+fn seal(staging: &Staging, name: &str) -> Result<Seal, PipelineError> {
+    let file = fs_err::File::open(staging.path(name)).map_err(PipelineError::Read)?;
+    stale::seal(file.into()).map_err(PipelineError::Read)
 }

@@ -5,6 +5,7 @@ use crate::compose::deb::{Control, Deb};
 use crate::failure::Failure;
 use crate::fetch::{FetchedPackage, Options, ReleaseDates, RepositoryIndex, Session};
 use crate::lock::{self, Lock, LockedPackage, LockedProfile, release_key};
+use crate::parallel;
 use crate::profile::Profile;
 use crate::report::{Event, Reporter};
 use crate::resolve::packages::parse;
@@ -179,12 +180,10 @@ fn control(package: &FetchedPackage) -> Result<Control, PipelineError> {
 /// What is known of the maintainer scripts of a root's packages; an effect that nobody answers for is an error.
 /// (Boot inputs only lend files: what their scripts do to a running system is of no interest.)
 pub(super) fn ledger(profile: &Profile, packages: &[FetchedPackage]) -> Result<Ledger, Failure> {
-    let controls: Vec<(&str, Control)> = packages
-        .iter()
-        .map(|package| Ok((package.locked.name.as_str(), control(package)?)))
-        .collect::<Result<_, PipelineError>>()?;
-    let scripts = controls.iter().flat_map(|(package, control)| {
-        control.scripts.iter().filter_map(|(name, bytes)| Script::of_member(package, name, bytes))
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let controls: Vec<Control> = parallel::map(packages, threads, control).into_iter().collect::<Result<_, _>>()?;
+    let scripts = packages.iter().zip(&controls).flat_map(|(package, control)| {
+        control.scripts.iter().filter_map(|(name, bytes)| Script::of_member(&package.locked.name, name, bytes))
     });
     Ok(scripts::ledger(scripts, &profile.scripts)?)
 }

@@ -9,7 +9,7 @@ macro_rules! file {
 }
 
 /// `profiles/*.toml`.
-pub(super) const PROFILES: &[EmbeddedFile] = &[file!("profiles", "base.toml"), file!("profiles", "bench.toml")];
+pub(super) const PROFILES: &[EmbeddedFile] = &[file!("profiles", "base.toml")];
 
 /// `profiles/keyrings/*.gpg`.
 pub(super) const KEYRINGS: &[EmbeddedFile] = &[

@@ -61,13 +61,19 @@ fn check(child: &str, expected: &str) {
 fn the_embedded_profiles_are_valid() {
     let nowhere = tempfile::tempdir().unwrap();
     let library = Library::new(nowhere.path());
-    assert_eq!(library.names().unwrap(), ["base", "bench"]);
+    assert_eq!(library.names().unwrap(), ["base"]);
     for listing in library.listings().unwrap() {
         let profile = load(&library, &listing.name).unwrap();
         assert_eq!(listing.description.unwrap(), profile.description);
         assert_eq!(profile.files.last().unwrap().path, listing.file);
         assert!(profile.packages.iter().any(|package| package.starts_with("linux-image-")), "{}", profile.name);
     }
+}
+
+#[test]
+fn the_profile_of_the_benchmarks_is_valid() {
+    let shelf = Shelf::new(&[("bench", include_str!("../../benches/speed/bench.toml"))]);
+    assert_eq!(shelf.load("bench").unwrap().packages.len(), 114);
 }
 
 #[test]

@@ -6,7 +6,6 @@ use crate::compose::tree::{Entry, Origin, Tree, TreePath};
 use crate::emit::esp::boot_files;
 use crate::emit::{plan, qcow2 as qcow2_writer, raw};
 use kmimage_contract::verity::RootHash;
-use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 
 fn tree(text: &'static [u8]) -> Tree {
@@ -18,9 +17,9 @@ fn tree(text: &'static [u8]) -> Tree {
 }
 
 /// Writes a squashfs; its length.
-fn write_root(tree: &Tree, file: &File) -> u64 {
+fn write_root(tree: &Tree, file: &File, offset: u64) -> u64 {
     let options = squashfs::Options { level: 3, block_size: 1 << 17, epoch: 1_781_000_000, jobs: 1, salt: None };
-    let target = squashfs::Target { file, offset: 0, room: None };
+    let target = squashfs::Target { file, offset, room: None };
     squashfs::write(tree, &options, None, target, &crate::report::silent).unwrap().len
 }
 
@@ -38,9 +37,12 @@ fn write_disk(directory: &Path, tree: &Tree) -> PathBuf {
     let uki = uki::build(&inputs).unwrap();
     let params =
         VerityParams { uuid: uuid::Uuid::nil(), data_block_size: 4096, hash_block_size: 4096, data_blocks: 1, salt: vec![0xab] };
-    let mut parts = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
-    let root_len = write_root(tree, &parts[0]);
-    parts[1].write_all(&params.encode_superblock().unwrap()).unwrap();
+    let path = directory.join("disk");
+    let disk = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    let place = plan::root_place(16 << 20).unwrap();
+    raw::begin(&place, &disk).unwrap();
+    let root_len = write_root(tree, &disk, place.root);
+    disk.write_all_at(&params.encode_superblock().unwrap(), place.hash_tree).unwrap();
     let inputs = plan::Inputs {
         root_hash: RootHash(std::array::from_fn(|n| n as u8)),
         root_len,
@@ -49,9 +51,7 @@ fn write_disk(directory: &Path, tree: &Tree) -> PathBuf {
         epoch: 1_781_000_000,
         esp_files: boot_files::factory("base", "0.1.0", &vec![1; 1000].into(), &uki.into()),
     };
-    let path = directory.join("disk");
-    let disk = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
-    raw::write(&plan::plan(inputs).unwrap(), &raw::Parts { root: &parts[0], hash_tree: &parts[1] }, &disk).unwrap();
+    raw::finish(&plan::plan(inputs).unwrap(), &disk).unwrap();
     path
 }
 
@@ -131,7 +131,7 @@ fn damaged_disks_never_panic() {
 fn a_root_image_is_shown_with_its_paths() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("root");
-    write_root(&tree(b"one"), &File::create(&path).unwrap());
+    write_root(&tree(b"one"), &File::create(&path).unwrap(), 0);
     let text = decode(&path).unwrap().to_string();
     let paths: Vec<&str> = text.lines().skip(1).collect();
     assert_eq!(
@@ -162,6 +162,6 @@ fn root_images_are_compared_wherever_they_lie() {
          size of files 3 B -> 5 B, +66.7 %\n"
     );
     let root = directories[0].path().join("root");
-    write_root(&tree(b"three"), &File::create(&root).unwrap());
+    write_root(&tree(b"three"), &File::create(&root).unwrap(), 0);
     assert!(diff::compare(&image, &root).unwrap().is_empty());
 }

@@ -1,8 +1,8 @@
 //! Downloads by their SHA-256.
 
-use super::write::Durability;
 use super::{Store, StoreError};
 use crate::hash::Sha256Digest;
+use crate::kept_file::{self, Durability};
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -34,7 +34,7 @@ impl Store {
             return Err(StoreError::Damaged { path, found });
         }
         file.rewind()?;
-        touch(file.file());
+        kept_file::mark_used(file.file());
         Ok(Some(file.into_file()))
     }
 
@@ -64,13 +64,6 @@ impl Store {
         file.rewind()?;
         Ok(file)
     }
-}
-
-/// Marks a file as used now, for gc; failing to (a read-only store) is no error.
-pub(super) fn touch(file: &File) {
-    use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
-    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-    let _ = rustix::fs::futimens(file, &Timestamps { last_access: now, last_modification: now });
 }
 
 #[cfg(test)]

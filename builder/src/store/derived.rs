@@ -3,9 +3,8 @@
 //! An entry is its payload, then the BLAKE3 digest of key and payload, then a magic. One that does not fit (torn by a power cut, a
 //! flipped bit) counts as absent and is removed.
 
-use super::blob::touch;
-use super::write::Durability;
 use super::{Store, StoreError, key_name};
+use crate::kept_file::{self, Durability};
 use fs_err as fs;
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
@@ -35,11 +34,11 @@ impl Store {
         match unseal(&key_name(key), &bytes) {
             Some(len) => {
                 bytes.truncate(len);
-                touch(file.file());
+                kept_file::mark_used(file.file());
                 Ok(Some(bytes))
             }
             None => {
-                remove_damaged(&path)?;
+                kept_file::remove(&path)?;
                 Ok(None)
             }
         }
@@ -65,14 +64,6 @@ pub(super) fn unseal(name: &str, entry: &[u8]) -> Option<usize> {
     let (payload, trailer) = entry.split_at(len);
     let (digest, magic) = trailer.split_at(32);
     (magic == MAGIC && digest == seal(name, payload).as_bytes()).then_some(len)
-}
-
-/// Removes an entry that is as good as absent.
-pub(super) fn remove_damaged(path: &std::path::Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{Store, StoreError};
 use crate::hash::Sha256Digest;
+use crate::kept_file::{self, Durability};
 use fs_err as fs;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -63,12 +64,11 @@ fn copy(blob: &Path, path: &Path, directory: &Path) -> Result<(), StoreError> {
     let mut source = fs::File::open(blob)?;
     let bytes = source.metadata()?.len();
     let failed = |error| StoreError::from_write(error, path, bytes);
-    let mut file = tempfile::Builder::new().prefix(".kmimage-").tempfile_in(directory).map_err(failed)?;
+    let mut file = kept_file::begin(directory, ".kmimage-", 0o600).map_err(failed)?;
     std::io::copy(&mut source, &mut file).map_err(failed)?;
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     file.as_file().set_permissions(permissions).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    kept_file::settle(file, path, Durability::Synced).map_err(failed)?;
     Ok(())
 }
 

@@ -24,7 +24,6 @@ mod export;
 #[cfg(test)]
 mod full_tests;
 mod pack;
-pub(crate) mod parallel;
 mod partial;
 mod seen;
 mod upkeep;

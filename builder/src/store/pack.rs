@@ -3,16 +3,14 @@
 //! A pack is its payload from offset 0, then the length, a digest and a magic. The digest is BLAKE3 over the BLAKE3 digests of the
 //! payload's 4 MiB chunks, so that several threads can check a big one when it is opened.
 
-use super::blob::touch;
-use super::derived::remove_damaged;
-use super::write::Durability;
 use super::{Store, StoreError, key_name};
+use crate::kept_file::{self, Durability};
+use crate::parallel;
 use fs_err as fs;
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tempfile::NamedTempFile;
 
 /// Ends every pack; another number for another format, and old packs are then absent.
@@ -92,11 +90,11 @@ impl Store {
         };
         match check(&file).map_err(|source| with_path(source, &path))? {
             Some(len) => {
-                touch(&file);
+                kept_file::mark_used(&file);
                 Ok(Some(Pack { file, len }))
             }
             None => {
-                remove_damaged(&path)?;
+                kept_file::remove(&path)?;
                 Ok(None)
             }
         }
@@ -158,36 +156,16 @@ pub(super) fn check(file: &File) -> io::Result<Option<u64>> {
 }
 
 fn digest_of(file: &File, len: u64) -> io::Result<blake3::Hash> {
-    let count = len.div_ceil(CHUNK);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min((count / 4 + 1) as usize);
-    let next = AtomicU64::new(0);
-    let failed = AtomicBool::new(false);
-    let work = || -> io::Result<Vec<(u64, blake3::Hash)>> {
-        let mut digests = Vec::new();
-        let mut buffer = vec![0; CHUNK.min(len) as usize];
-        while !failed.load(Ordering::Relaxed) {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= count {
-                break;
-            }
-            let at = index * CHUNK;
-            let chunk = &mut buffer[..CHUNK.min(len - at) as usize];
-            file.read_exact_at(chunk, at).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
-            digests.push((index, blake3::hash(chunk)));
-        }
-        Ok(digests)
-    };
-    let mut digests = std::thread::scope(|scope| -> io::Result<Vec<(u64, blake3::Hash)>> {
-        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut digests = work()?;
-        for helper in helpers {
-            digests.extend(helper.join().map_err(|_| io::Error::other("a hashing thread failed"))??);
-        }
-        Ok(digests)
+    let places: Vec<u64> = (0..len).step_by(CHUNK as usize).collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(places.len() / 4 + 1);
+    let buffer = || vec![0; CHUNK.min(len) as usize];
+    let digests = parallel::each_with(&places, threads, buffer, |buffer, &at, _| {
+        let chunk = &mut buffer[..CHUNK.min(len - at) as usize];
+        file.read_exact_at(chunk, at)?;
+        Ok::<_, io::Error>(blake3::hash(chunk))
     })?;
-    digests.sort_unstable_by_key(|(index, _)| *index);
     let mut chunks = blake3::Hasher::new();
-    for (_, digest) in &digests {
+    for digest in &digests {
         chunks.update(digest.as_bytes());
     }
     Ok(chunks.finalize())

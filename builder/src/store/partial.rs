@@ -1,8 +1,8 @@
 //! Downloads under way: a file per digest, locked while somebody downloads it, kept when he is interrupted.
 
-use super::write::sync_parent;
 use super::{Store, StoreError};
 use crate::hash::Sha256Digest;
+use crate::kept_file;
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -51,7 +51,7 @@ impl Store {
                 return Ok(Download::Wanted(partial));
             }
             if same {
-                remove(&path)?;
+                kept_file::remove(&path)?;
             }
         }
     }
@@ -93,7 +93,7 @@ impl Partial {
     pub fn finish(mut self, store: &Store) -> Result<File, StoreError> {
         let found = Sha256Digest(std::mem::take(&mut self.hasher).finalize().into());
         if found != self.digest {
-            remove(&self.path)?;
+            kept_file::remove(&self.path)?;
             return Err(StoreError::Mismatch { expected: self.digest, found });
         }
         self.file.sync_all().map_err(|error| StoreError::from_write(error, &self.path, self.len))?;
@@ -102,7 +102,7 @@ impl Partial {
             fs::create_dir_all(parent)?;
         }
         fs::rename(&self.path, &path)?;
-        sync_parent(&path)?;
+        kept_file::sync_folder_of(&path)?;
         // A file of its own: the one with the lock closes here.
         Ok(fs::File::open(&path)?.into_file())
     }
@@ -120,13 +120,6 @@ impl Partial {
                 }
             }
         }
-    }
-}
-
-fn remove(path: &std::path::Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
     }
 }
 

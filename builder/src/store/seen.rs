@@ -1,7 +1,7 @@
 //! The newest Release date seen of each repository, so that an older one (a replayed, perhaps vulnerable state) can be refused.
 
-use super::write::Durability;
 use super::{Store, StoreError, key_name};
+use crate::kept_file::Durability;
 use fs_err as fs;
 use jiff::Timestamp;
 use std::io::ErrorKind;

@@ -1,8 +1,10 @@
 //! Upkeep: removing what nobody needs (`gc`), finding what is damaged (`verify`).
 
-use super::derived::{remove_damaged, unseal};
-use super::{Store, StoreError, pack, parallel};
+use super::derived::unseal;
+use super::{Store, StoreError, pack};
 use crate::hash::Sha256Digest;
+use crate::kept_file;
+use crate::parallel;
 use crate::report::{Event, Reporter, Unit};
 use fs_err as fs;
 use jiff::Timestamp;
@@ -107,7 +109,7 @@ impl Store {
         damaged.sort();
         if repair {
             for path in &damaged {
-                remove_damaged(path)?;
+                kept_file::remove(path)?;
             }
         }
         Ok(VerifyReport { checked, bytes, damaged })
@@ -166,7 +168,7 @@ impl Store {
 
 impl GcReport {
     fn remove(&mut self, file: &Stored) -> Result<(), StoreError> {
-        remove_damaged(&file.path)?;
+        kept_file::remove(&file.path)?;
         self.removed += 1;
         self.freed += file.bytes;
         Ok(())

@@ -14,6 +14,7 @@ pub use pack::{BlockWriter, Form};
 
 use crate::failure::{Classified, Kind, io_kind};
 use crate::hash::Sha256Digest;
+use crate::kept_file;
 use fs_err as fs;
 use pack::{Entry, Pack};
 use std::collections::HashMap;
@@ -105,7 +106,7 @@ impl BlockCache {
                     cache.index.extend(entries.into_iter().map(|(key, entry)| (key, (number, entry))));
                     cache.packs.push(OpenPack { pack, used: AtomicBool::new(false) });
                 }
-                Ok(None) => pack::remove(&path)?,
+                Ok(None) => kept_file::remove(&path)?,
                 // Another build merged it into a bigger one just now.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error.into()),

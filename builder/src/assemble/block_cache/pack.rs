@@ -8,11 +8,11 @@
 
 use super::{BlockCache, BlockKey, CacheError};
 use crate::failure::innermost;
+use crate::kept_file::{self, Durability};
 use fs_err as fs;
-use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use tempfile::NamedTempFile;
@@ -163,8 +163,7 @@ impl<'a> BlockWriter<'a> {
         let file = match &mut self.file {
             Some(file) => file,
             None => {
-                let builder = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o644)).to_owned();
-                let file = builder.tempfile_in(&self.cache.directory)?;
+                let file = kept_file::begin(&self.cache.directory, ".tmp", 0o644)?;
                 self.file.insert(BufWriter::with_capacity(256 * 1024, file))
             }
         };
@@ -187,22 +186,17 @@ impl<'a> BlockWriter<'a> {
         written.map_err(|source| self.failed(source))?;
         let file = file.into_inner().map_err(|error| self.failed(error.into_error()))?;
         let path = self.cache.directory.join(format!("{}.{EXTENSION}", digest.to_hex()));
-        file.persist(&path).map_err(|error| self.failed(error.error))?;
+        kept_file::settle(file, &path, Durability::Sealed).map_err(|error| self.failed(error))?;
         for old in merged.iter().filter(|old| **old != path) {
-            remove(old)?;
+            kept_file::remove(old)?;
         }
         Ok(())
     }
 
     /// The time of a pack is that of its last use: by it the cache is swept.
     fn touch_used(&self) {
-        let now = Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-            last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
-        };
         for open in self.cache.packs.iter().filter(|open| open.used.load(Ordering::Relaxed)) {
-            // A cache that may not be written to is still good to read from.
-            let _ = futimens(&open.pack.file, &now);
+            kept_file::mark_used(&open.pack.file);
         }
     }
 
@@ -228,13 +222,5 @@ impl<'a> BlockWriter<'a> {
             }
         }
         Ok(cache.packs.iter().filter(small).map(|open| open.pack.path.clone()).collect())
-    }
-}
-
-/// Removes a file that may be gone already.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

@@ -5,7 +5,6 @@
 //! that the program has loaded already is found by its name, from wherever it came. Libraries that no program needs (plugins) are
 //! searched as if each were a program. dlopen is invisible here.
 
-use super::search::file;
 use super::{CheckError, FIRMWARE, Findings};
 use crate::compose::derive::{library_cache, library_defaults};
 use crate::compose::facts::{Elf, ElfKind, Fact, Facts, MACHINE_X86_64};
@@ -36,7 +35,7 @@ pub(super) fn check(tree: &Tree, facts: &Facts, found: &mut Findings<'_>) -> Res
     let mut reached = BTreeSet::new();
     for (path, elf) in programs {
         if let Some(interpreter) = &elf.interpreter
-            && (!interpreter.starts_with('/') || file(tree, &TreePath::root(), interpreter.as_bytes()).is_none())
+            && (!interpreter.starts_with('/') || tree.follow_to_file(&TreePath::root(), interpreter.as_bytes()).is_none())
         {
             let what = format!("needs the program interpreter {interpreter}, which is not in the image");
             found.add(Rule::MissingInterpreter, path, what);
@@ -112,7 +111,7 @@ impl<'a> Loader<'a> {
         if !path.starts_with(b"/") {
             return None;
         }
-        let path = file(self.tree, &TreePath::root(), path)?;
+        let path = self.tree.follow_to_file(&TreePath::root(), path)?;
         let Kind::File(content) = &self.tree.get(&path)?.kind else { return None };
         match self.facts.of(&path, content)? {
             Fact::Elf(elf) if elf.class == 64 && elf.machine == MACHINE_X86_64 && elf.dynamic => Some((path, elf)),

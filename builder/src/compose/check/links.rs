@@ -1,8 +1,7 @@
 //! Symbolic links: each leads somewhere in the image, or to a place that exists when the image runs.
 
 use super::Findings;
-use super::search::{Lead, follow};
-use crate::compose::tree::{Kind, Tree, TreePath};
+use crate::compose::tree::{Kind, Lead, Tree, TreePath};
 use crate::profile::Rule;
 
 /// Places that are filled at run time, with the reason.
@@ -23,7 +22,7 @@ pub(super) fn check(tree: &Tree, found: &mut Findings<'_>) {
         let Kind::Symlink(target) = &entry.kind else { continue };
         let directory = path.parent().unwrap_or_else(TreePath::root);
         let written = String::from_utf8_lossy(target);
-        match follow(tree, &directory, target) {
+        match tree.follow(&directory, target) {
             Lead::To(_) => {}
             Lead::Missing(at) if at_run_time.iter().any(|place| at.is_under(place)) => {}
             Lead::Missing(at) => {

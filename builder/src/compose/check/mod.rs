@@ -12,7 +12,6 @@ mod modules;
 mod permissions;
 mod programs;
 mod scripts;
-mod search;
 
 pub use error::{CheckError, Violation, Waiver};
 

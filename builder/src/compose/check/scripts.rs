@@ -3,7 +3,6 @@
 //! Only files with an execute bit: without it a `#!` line is a comment. A damaged `#!` line runs nothing and is told here, too.
 
 use super::Findings;
-use super::search::file;
 use crate::compose::facts::{Fact, Facts};
 use crate::compose::tree::{Tree, TreePath};
 use crate::profile::Rule;
@@ -22,11 +21,12 @@ pub(super) fn check(tree: &Tree, facts: &Facts, found: &mut Findings<'_>) {
         if !interpreter.starts_with('/') {
             let what = format!("is a script for {interpreter}, which is no absolute path");
             found.add(Rule::MissingInterpreter, path, what);
-        } else if file(tree, &root, interpreter.as_bytes()).is_none() {
+        } else if tree.follow_to_file(&root, interpreter.as_bytes()).is_none() {
             let what = format!("is a script for {interpreter}, which is not in the image");
             found.add(Rule::MissingInterpreter, path, what);
         } else if let Some(program) = script.env_program() {
-            let there = PATH.iter().any(|directory| file(tree, &root, format!("{directory}/{program}").as_bytes()).is_some());
+            let there =
+                PATH.iter().any(|directory| tree.follow_to_file(&root, format!("{directory}/{program}").as_bytes()).is_some());
             if !there {
                 let what = format!("is a script for {program} (by env), which is not in the image");
                 found.add(Rule::MissingInterpreter, path, what);

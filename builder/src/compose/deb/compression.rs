@@ -1,7 +1,7 @@
 //! The compressions of a package's two tar members, by the member's file name, and their decoders.
 
 use super::DebError;
-use liblzma::stream::MtStreamBuilder;
+use liblzma::stream::{MtStreamBuilder, Stream};
 use std::io::{self, BufRead, Read};
 
 /// How a tar member is compressed; `dpkg-deb` writes these four.
@@ -45,11 +45,15 @@ impl Compression {
             Compression::None => Box::new(source),
             Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
             Compression::Xz => {
-                let stream = MtStreamBuilder::new()
-                    .threads(threads.max(1))
-                    .memlimit_threading(XZ_THREADS_MEMORY)
-                    .memlimit_stop(XZ_MEMORY_MAX)
-                    .decoder()?;
+                // One thread is the caller's own: most packages are decoded faster than another is started.
+                let stream = match threads {
+                    0 | 1 => Stream::new_stream_decoder(XZ_MEMORY_MAX, 0)?,
+                    _ => MtStreamBuilder::new()
+                        .threads(threads)
+                        .memlimit_threading(XZ_THREADS_MEMORY)
+                        .memlimit_stop(XZ_MEMORY_MAX)
+                        .decoder()?,
+                };
                 Box::new(XzStream { decoder: liblzma::bufread::XzDecoder::new_stream(source, stream), ended: false })
             }
             Compression::Zstd => {

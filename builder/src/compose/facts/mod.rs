@@ -18,13 +18,12 @@ use super::content::Content;
 use super::tree::{Kind, Origin, Tree, TreePath};
 use crate::failure::{self, Classified};
 use crate::hash::Sha256Digest;
+use crate::parallel;
 use crate::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Changes whenever a fact's meaning or form changes: cached facts of another format are computed again.
 const FORMAT: u32 = 1;
@@ -129,9 +128,8 @@ impl Facts {
                 }
             }
         }
-        let found = look_at_all(&unknown, jobs)?;
-        for (candidate, fact) in unknown.iter().zip(found) {
-            if let Some(fact) = fact {
+        for (candidate, fact) in unknown.iter().zip(parallel::map(&unknown, jobs, look_at)) {
+            if let Some(fact) = fact? {
                 self.map_mut(candidate.module).insert(candidate.content.sha256(), fact);
             }
         }
@@ -195,38 +193,6 @@ fn key<'a>(candidates: impl Iterator<Item = &'a (bool, Sha256Digest)>) -> String
 
 fn decode(bytes: &[u8]) -> Option<Kept> {
     serde_json::from_slice(bytes).ok()
-}
-
-/// A candidate's place and what came of it.
-type Looked = (usize, Result<Option<Fact>, FactsError>);
-
-/// Every candidate's fact, in the candidates' order. Threads take the next candidate as they get free; the order of work does not
-/// show in the result.
-fn look_at_all(candidates: &[Candidate<'_>], jobs: usize) -> Result<Vec<Option<Fact>>, FactsError> {
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Looked>> = Mutex::new(Vec::new());
-    let threads = jobs.clamp(1, candidates.len().max(1));
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let mut mine = Vec::new();
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(candidate) = candidates.get(at) else { break };
-                    let result = look_at(candidate);
-                    let stop = result.is_err();
-                    mine.push((at, result));
-                    if stop {
-                        break;
-                    }
-                }
-                results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(mine);
-            });
-        }
-    });
-    let mut results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    results.sort_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, result)| result).collect()
 }
 
 fn look_at(candidate: &Candidate<'_>) -> Result<Option<Fact>, FactsError> {

@@ -15,14 +15,15 @@ use crate::deb822::{self, Comments};
 use crate::failure::{Classified, Kind};
 use crate::fetch::FetchedPackage;
 use crate::hash::Sha256Digest;
+use crate::parallel;
 use crate::report::{Event, Reporter, Unit};
 use crate::store::{Pack, PackWriter, Store, StoreError};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// The kind under which the store keeps packs and indexes.
 const KIND: &str = "packages";
@@ -138,30 +139,21 @@ pub fn unpack(
 ) -> Result<Vec<Unpacked>, UnpackError> {
     let mut order: Vec<usize> = (0..packages.len()).collect();
     order.sort_by_key(|&at| std::cmp::Reverse(packages[at].locked.size));
-    let results: Vec<Mutex<Option<Result<Unpacked, UnpackError>>>> = packages.iter().map(|_| Mutex::new(None)).collect();
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let done = AtomicUsize::new(0);
     // One package at a time is decoded by several threads, so that the memory for it is needed once.
     let several = AtomicBool::new(true);
-    let work = || {
-        while let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let result = one(store, &packages[at], jobs, &several);
-            *results[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            report(Event::Progress {
-                label: "unpacking packages".to_string(),
-                done: done.fetch_add(1, Ordering::Relaxed) as u64 + 1,
-                total: packages.len() as u64,
-                unit: Unit::Items,
-            });
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..jobs.clamp(1, packages.len().max(1)) {
-            scope.spawn(work);
-        }
-        work();
+    let results = parallel::map(&order, jobs, |&at| {
+        let result = one(store, &packages[at], jobs, &several);
+        report(Event::Progress {
+            label: "unpacking packages".to_string(),
+            done: done.fetch_add(1, Ordering::Relaxed) as u64 + 1,
+            total: packages.len() as u64,
+            unit: Unit::Items,
+        });
+        result
     });
-    // Every slot is filled: a thread that panicked would have ended the scope with its panic.
-    results.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+    let by_package: BTreeMap<usize, _> = order.into_iter().zip(results).collect();
+    by_package.into_values().collect()
 }
 
 fn one(store: &Store, package: &FetchedPackage, jobs: usize, several: &AtomicBool) -> Result<Unpacked, UnpackError> {

@@ -19,15 +19,26 @@ pub(crate) fn each<I: Sync, T: Send, E: Send>(
     threads: usize,
     job: impl Fn(&I, &Stop) -> Result<T, E> + Sync,
 ) -> Result<Vec<T>, E> {
+    each_with(items, threads, || (), |(), item, stop| job(item, stop))
+}
+
+/// As [`each`], for jobs that need something of their thread's own, such as a buffer.
+pub(crate) fn each_with<I: Sync, S, T: Send, E: Send>(
+    items: &[I],
+    threads: usize,
+    own: impl Fn() -> S + Sync,
+    job: impl Fn(&mut S, &I, &Stop) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, E> {
     let next = AtomicUsize::new(0);
     let stop = Stop::default();
     let done: Mutex<Vec<(usize, T)>> = Mutex::default();
     let failed: Mutex<Option<E>> = Mutex::default();
     let work = || {
+        let mut own = own();
         while !stop.is_set() {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(at) else { break };
-            match job(item, &stop) {
+            match job(&mut own, item, &stop) {
                 Ok(value) => done.lock().unwrap_or_else(PoisonError::into_inner).push((at, value)),
                 Err(error) => {
                     failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
@@ -48,6 +59,12 @@ pub(crate) fn each<I: Sync, T: Send, E: Send>(
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_unstable_by_key(|(at, _)| *at);
     Ok(done.into_iter().map(|(_, value)| value).collect())
+}
+
+/// `job` of every item, in the items' order, where a failure is a result like others: the same one is found whatever the timing.
+pub(crate) fn map<I: Sync, T: Send>(items: &[I], threads: usize, job: impl Fn(&I) -> T + Sync) -> Vec<T> {
+    let Ok(results) = each(items, threads, |item, _| Ok::<T, std::convert::Infallible>(job(item)));
+    results
 }
 
 #[cfg(test)]
