@@ -127,7 +127,7 @@ fn finished_tree(
     report(Event::Stage(format!("fetching {} packages", locked.packages.len() + locked.boot.len())));
     let session = Session::new(options.clone(), &profile.repositories, store, report)?;
     let wanted: Vec<_> = locked.packages.iter().chain(&locked.boot).cloned().collect();
-    let mut packages = session.packages(&wanted, locked.profile.date)?;
+    let mut packages = session.packages(&wanted, &|package| locked.profile.date_of(&package.repository))?;
     let boot_packages = packages.split_off(locked.packages.len());
 
     report(Event::Stage("composing the tree".into()));

@@ -102,14 +102,15 @@ pub struct LeafHasher {
 }
 
 impl LeafHasher {
-    /// Starts `jobs` threads.
-    pub fn start(salt: Salt, jobs: usize) -> Self {
+    /// Starts `jobs` threads. Each calls `also` with the number and the bytes of every chunk that it hashes.
+    pub fn start(salt: Salt, jobs: usize, also: impl Fn(usize, &[u8]) + Send + Sync + 'static) -> Self {
         let jobs = jobs.clamp(1, 16);
+        let also = Arc::new(also);
         let (sender, receiver) = sync_channel::<(usize, Vec<u8>)>(jobs * 2);
         let receiver = Arc::new(Mutex::new(receiver));
         let threads = (0..jobs).map(|_| {
-            let receiver = Arc::clone(&receiver);
-            std::thread::spawn(move || hash_chunks(&salt, &receiver))
+            let (receiver, also) = (Arc::clone(&receiver), Arc::clone(&also));
+            std::thread::spawn(move || hash_chunks(&salt, &receiver, &*also))
         });
         Self { salt, sender, threads: threads.collect(), chunks: 0, first: None }
     }
@@ -144,11 +145,16 @@ impl LeafHasher {
     }
 }
 
-fn hash_chunks(salt: &Salt, receiver: &Mutex<Receiver<(usize, Vec<u8>)>>) -> BTreeMap<usize, Vec<u8>> {
+fn hash_chunks(
+    salt: &Salt,
+    receiver: &Mutex<Receiver<(usize, Vec<u8>)>>,
+    also: &impl Fn(usize, &[u8]),
+) -> BTreeMap<usize, Vec<u8>> {
     let mut done = BTreeMap::new();
     loop {
         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((index, chunk)) = next else { return done };
+        also(index, &chunk);
         done.insert(index, digests_of(salt, &chunk));
     }
 }
@@ -284,7 +290,7 @@ mod tests {
             assert_eq!(from_file.digests.len(), blocks * DIGEST);
             let first = bytes[..DATA_BLOCK].to_vec();
             bytes[0] ^= 1;
-            let mut hasher = LeafHasher::start(SALT, 3);
+            let mut hasher = LeafHasher::start(SALT, 3, |_, _| ());
             bytes.chunks(CHUNK).for_each(|chunk| hasher.add(chunk.to_vec()));
             hasher.replace_first(&first);
             assert_eq!(hasher.finish().unwrap(), from_file);

@@ -108,18 +108,18 @@ fn export(directory: &std::path::Path, profile: Option<&str>, source: &SourceOpt
     for name in names {
         let profile = profile::load(&Library::new("."), name)?;
         let session = crate::fetch::Session::new(source.fetch(), &profile.repositories, &store, report)?;
-        let (packages, date) = taken(&lock, name)?;
-        session.packages(&packages, date)?;
+        let (packages, locked) = taken(&lock, name)?;
+        session.packages(&packages, &|package| locked.date_of(&package.repository))?;
         let done = crate::fetch::export(&store, &packages, directory)?;
         report(Event::Note(format!("{name}: {} packages in {}", done.files, directory.display())));
     }
     Ok(())
 }
 
-/// Everything that a profile takes, boot inputs included, and the lock's date.
-fn taken(lock: &Lock, profile: &str) -> Result<(Vec<lock::LockedPackage>, jiff::Timestamp), PipelineError> {
+/// Everything that a profile takes, boot inputs included, and what else the lock says of it.
+fn taken<'a>(lock: &'a Lock, profile: &str) -> Result<(Vec<lock::LockedPackage>, &'a lock::LockedProfile), PipelineError> {
     let missing = || PipelineError::NoLock { profile: profile.to_owned() };
     let mut packages = lock.packages_of(profile).ok_or_else(missing)?;
     packages.extend(lock.boot_packages_of(profile).ok_or_else(missing)?);
-    Ok((packages, lock.profiles.get(profile).ok_or_else(missing)?.date))
+    Ok((packages, lock.profiles.get(profile).ok_or_else(missing)?))
 }

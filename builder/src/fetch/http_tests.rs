@@ -1,6 +1,7 @@
 //! Against a server on the loopback interface that misbehaves in one way at a time.
 
 use super::*;
+use crate::failure::{Classified as _, Kind};
 use crate::hash::Sha256Digest;
 use crate::store::{Download, Store};
 use crate::support::server::{Behaviour, Server, closed_address};

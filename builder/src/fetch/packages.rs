@@ -1,4 +1,5 @@
-//! Locked packages -> verified files: from the store, else the repository, else the snapshot archive at the lock's date.
+//! Locked packages -> verified files: from the store, else the repository, else the snapshot archive at the date of the repository's
+//! Release in the lock.
 
 use super::error::{FetchError, Promised, PromisedBy};
 use super::http::HttpError;
@@ -30,9 +31,12 @@ pub struct FetchedPackage {
     pub file: Arc<File>,
 }
 
+/// The date at which a package was in its repository, for the snapshot archive.
+type DateOf<'a> = &'a (dyn Fn(&LockedPackage) -> Timestamp + Sync);
+
 /// What is known of all downloads of one call.
-struct Batch {
-    date: Timestamp,
+struct Batch<'a> {
+    date: DateOf<'a>,
     promised_by: PromisedBy,
     /// Those not in the store.
     missing: Vec<LockedPackage>,
@@ -47,7 +51,7 @@ enum Archive {
     Failed(HttpError),
 }
 
-impl Batch {
+impl Batch<'_> {
     /// Names and versions of what is missing from a repository.
     fn wanted_from(&self, repository: &str) -> Vec<String> {
         self.missing.iter().filter(|package| package.repository == repository).map(full_name).collect()
@@ -64,20 +68,20 @@ impl Batch {
 }
 
 impl Session<'_> {
-    /// The .deb of each locked package, in the same order. `date`: the lock's, for the snapshot archive.
-    pub fn packages(&self, wanted: &[LockedPackage], date: Timestamp) -> Result<Vec<FetchedPackage>, FetchError> {
+    /// The .deb of each locked package, in the same order. `date` tells the lock's date of a package, for the snapshot archive.
+    pub fn packages(&self, wanted: &[LockedPackage], date: DateOf<'_>) -> Result<Vec<FetchedPackage>, FetchError> {
         self.promised(wanted, date, PromisedBy::Lock)
     }
 
-    /// The same for packages that are not locked yet: `date` is that of the index that lists them.
-    pub fn listed_packages(&self, wanted: &[LockedPackage], date: Timestamp) -> Result<Vec<FetchedPackage>, FetchError> {
+    /// The same for packages that are not locked yet: `date` tells that of the index that lists them.
+    pub fn listed_packages(&self, wanted: &[LockedPackage], date: DateOf<'_>) -> Result<Vec<FetchedPackage>, FetchError> {
         self.promised(wanted, date, PromisedBy::Index)
     }
 
     fn promised(
         &self,
         wanted: &[LockedPackage],
-        date: Timestamp,
+        date: DateOf<'_>,
         promised_by: PromisedBy,
     ) -> Result<Vec<FetchedPackage>, FetchError> {
         let missing: Vec<LockedPackage> =
@@ -109,7 +113,7 @@ impl Session<'_> {
         Ok((repository, whereabouts(repository, &self.options)))
     }
 
-    fn package(&self, package: &LockedPackage, batch: &Batch, stop: &Stop) -> Result<File, FetchError> {
+    fn package(&self, package: &LockedPackage, batch: &Batch<'_>, stop: &Stop) -> Result<File, FetchError> {
         let (repository, place) = self.place(package)?;
         let bases = match place {
             Whereabouts::Directory(path) => return self.in_directory(package, &path, batch),
@@ -180,7 +184,7 @@ impl Session<'_> {
         &self,
         repository: &Repository,
         package: &LockedPackage,
-        batch: &Batch,
+        batch: &Batch<'_>,
         stop: &Stop,
         looked_at: &mut Vec<String>,
     ) -> Result<Archive, FetchError> {
@@ -188,7 +192,7 @@ impl Session<'_> {
         // Never before the Release that listed the package: the archive shows the state of a time. What it shows at that very time may
         // be the state before, as it takes a Release in only some hours after it was made; a day later it has it.
         for delay in [SignedDuration::ZERO, SignedDuration::from_hours(24)] {
-            let Ok(time) = batch.date.checked_add(delay) else { continue };
+            let Ok(time) = (batch.date)(package).checked_add(delay) else { continue };
             let base = template.replace("{date}", &time.strftime("%Y%m%dT%H%M%SZ").to_string());
             let Some(url) = address::join(&base, &package.path) else { continue };
             match self.download_package(package, &url, batch, stop) {
@@ -201,7 +205,7 @@ impl Session<'_> {
         Ok(Archive::HasNot)
     }
 
-    fn download_package(&self, package: &LockedPackage, url: &str, batch: &Batch, stop: &Stop) -> Result<File, FetchError> {
+    fn download_package(&self, package: &LockedPackage, url: &str, batch: &Batch<'_>, stop: &Stop) -> Result<File, FetchError> {
         let label = full_name(package);
         let counted = AtomicU64::new(0);
         let watch = |done: u64| {
@@ -228,7 +232,7 @@ impl Session<'_> {
     }
 
     /// Copies a package in from a directory, so that nobody changes it under a build.
-    fn in_directory(&self, package: &LockedPackage, path: &Path, batch: &Batch) -> Result<File, FetchError> {
+    fn in_directory(&self, package: &LockedPackage, path: &Path, batch: &Batch<'_>) -> Result<File, FetchError> {
         for candidate in directory::candidates(&package.repository, path, package)? {
             let file = fs::File::open(&candidate).map_err(StoreError::from)?;
             match self.store.put_blob(file, &package.sha256) {

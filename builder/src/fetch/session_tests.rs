@@ -100,7 +100,7 @@ impl Bench {
     fn packages_of(&self, repository: &Repository, wanted: &[LockedPackage]) -> Result<Vec<FetchedPackage>, FetchError> {
         let store = self.store();
         let session = Session::new(self.options.clone(), std::slice::from_ref(repository), &store, &silent)?;
-        session.packages(wanted, "2026-01-01T00:00:00Z".parse().unwrap())
+        session.packages(wanted, &|_| "2026-01-01T00:00:00Z".parse().unwrap())
     }
 
     fn packages(&self, made: &Made) -> Result<Vec<FetchedPackage>, FetchError> {
@@ -376,7 +376,7 @@ fn the_hosts_mirror_is_a_hint() {
     let session = Session::new(options, std::slice::from_ref(&repository), &store, &report).unwrap();
     assert_eq!(session.index(&repository, &ReleaseDates::new()).unwrap().texts[0].text, made.packages());
     assert_eq!(notes.lock().unwrap().len(), 2);
-    session.packages(&locked(&made), made.date).unwrap();
+    session.packages(&locked(&made), &|_| made.date).unwrap();
     assert_eq!(notes.lock().unwrap().len(), 2, "an address that failed is not tried again");
 }
 
@@ -417,7 +417,7 @@ fn a_hint_that_serves_wrong_packages_is_left() {
         };
         let store = bench.store();
         let session = Session::new(options, std::slice::from_ref(&repository), &store, &report).unwrap();
-        session.packages(&locked(&made), made.date).unwrap();
+        session.packages(&locked(&made), &|_| made.date).unwrap();
         let notes = notes.into_inner().unwrap();
         assert_eq!(notes.len(), 1, "{notes:?}");
         let start = format!("test: the host's apt mirror URL/near does not serve: {expected}");

@@ -53,7 +53,7 @@ pub struct Source {
 /// What one profile takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockedProfile {
-    /// The newest date of the Release files used: the image's clock, and where the snapshot archive is asked.
+    /// The newest date of the Release files used: the image's clock.
     pub date: Timestamp,
     /// What the profile asked for when it was locked: `resolve`'s digest of the request. Another digest means the lock is stale.
     pub request: Sha256Digest,
@@ -65,6 +65,15 @@ pub struct LockedProfile {
     pub packages: BTreeMap<String, Chosen>,
     /// The boot inputs, by name; they never enter the root.
     pub boot: BTreeMap<String, Chosen>,
+}
+
+impl LockedProfile {
+    /// The date at which a repository had what is locked from it, as far as the lock tells: that of its own newest Release, which may
+    /// be older than the profile's. A package that was held when others were updated may be from before that.
+    pub fn date_of(&self, repository: &str) -> Timestamp {
+        let own = self.releases.iter().filter(|(key, _)| key.split(' ').next() == Some(repository));
+        own.map(|(_, date)| *date).max().unwrap_or(self.date)
+    }
 }
 
 /// What [`LockedProfile::releases`] calls the Release of a suite: `debian trixie`; that of a flat repository has no suite and goes by

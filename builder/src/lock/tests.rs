@@ -65,6 +65,16 @@ fn lock() -> Lock {
 }
 
 #[test]
+fn a_repository_has_the_date_of_its_own_newest_release() {
+    let lock = decode("x", TEXT.as_bytes()).unwrap();
+    let dates = |profile: &str, repository| lock.profiles[profile].date_of(repository).to_string();
+    assert_eq!(dates("base", "debian"), "2026-11-20T08:12:33Z");
+    assert_eq!(dates("base", "kubernetes"), "2026-11-19T00:00:00Z");
+    // A directory of .deb files has no Release.
+    assert_eq!((dates("base", "own"), dates("small", "debian")), ("2026-11-20T08:12:33Z".into(), "2026-11-19T00:00:00Z".into()));
+}
+
+#[test]
 fn text_and_value_are_one() {
     assert_eq!(encode(&lock()), TEXT);
     assert_eq!(decode("x", encode(&Lock::default()).as_bytes()).unwrap(), Lock::default());

@@ -102,9 +102,11 @@ pub fn resolve(
         Update::Packages(names) => before.held(&profile.name, names)?,
         Update::Everything => Vec::new(),
     };
-    let held_date = before.profiles.get(&profile.name).map_or(options.now, |locked| locked.date);
+    let held_date = |package: &LockedPackage| {
+        before.profiles.get(&profile.name).map_or(options.now, |locked| locked.date_of(&package.repository))
+    };
     let held: Vec<(LockedPackage, String)> = session
-        .packages(&held, held_date)?
+        .packages(&held, &held_date)?
         .into_iter()
         .map(|package| {
             let paragraph = String::from_utf8_lossy(&control(&package)?.paragraph).into_owned();
@@ -123,7 +125,7 @@ pub fn resolve(
         .collect();
     let date = releases.values().max().copied().unwrap_or(options.now);
     let root: Vec<LockedPackage> = closure.packages.values().map(|selected| selected.package.clone()).collect();
-    let ledger = ledger(profile, &session.listed_packages(&root, date)?)?;
+    let ledger = ledger(profile, &session.listed_packages(&root, &|_| date)?)?;
     for answer in &ledger.unused_answers {
         report(Event::Note(format!("[[script]] answers {answer}, which no script does any more")));
     }

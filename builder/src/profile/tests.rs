@@ -73,7 +73,7 @@ fn the_embedded_profiles_are_valid() {
 #[test]
 fn the_profile_of_the_benchmarks_is_valid() {
     let shelf = Shelf::new(&[("bench", include_str!("../../benches/speed/bench.toml"))]);
-    assert_eq!(shelf.load("bench").unwrap().packages.len(), 114);
+    assert_eq!(shelf.load("bench").unwrap().packages.len(), 113);
 }
 
 #[test]

@@ -13,8 +13,11 @@
 //! Not done, on purpose: Recommends and Suggests; adding Essential packages (a role image has no use for dpkg or bash; whoever needs one
 //! names it); trying lower versions.
 
+mod refusals;
+mod verdict;
+
 use super::dependency::{self, Group, Term};
-use super::error::{Ambiguity, Chain, Offered, ResolveError};
+use super::error::{Chain, Offered, ResolveError};
 use super::offers::{Held, Offer, Offers, RepositoryPackages, provides};
 use super::request::Request;
 use crate::lock::{Because, LockedPackage, Source};
@@ -69,6 +72,7 @@ fn attempt(repositories: &[RepositoryPackages<'_>], request: &Request, held: &He
     let offers = Offers::new(repositories, request, held);
     let mut walk = Walk::new(repositories, request, &offers);
     walk.run()?;
+    walk.check_choices()?;
     walk.check_exclusions()?;
     let kernel = walk.kernel()?;
     let boot = request.boot.iter().map(|name| {
@@ -298,15 +302,7 @@ impl<'a: 'p, 'p> Walk<'a, 'p> {
 
     /// The one package of a name that the profile itself wants.
     fn wanted(&self, name: &str, key: &'static str) -> Result<Offer<'a, 'p>, ResolveError> {
-        if self.offers.of_name(name).is_empty() && self.offered(name).is_empty() {
-            return Err(ResolveError::Unknown {
-                name: name.to_owned(),
-                key,
-                nearest: self.nearest(name),
-                providers: self.offers.providers_of(name).map(str::to_owned).collect(),
-            });
-        }
-        self.only(name, Chain::default())
+        if self.is_unknown(name) { Err(self.unknown(name, key)) } else { self.only(name, Chain::default()) }
     }
 
     fn only(&self, name: &str, chain: Chain) -> Result<Offer<'a, 'p>, ResolveError> {
@@ -323,137 +319,6 @@ impl<'a: 'p, 'p> Walk<'a, 'p> {
                 chain,
             }),
         }
-    }
-
-    /// Everything of this name in any repository.
-    fn offered(&self, name: &str) -> Vec<Offered> {
-        let of = |repository: &'p RepositoryPackages<'a>| {
-            let packages = repository.packages.iter().filter(|package| package.name == name);
-            packages.map(|package| offered(Offer { repository: repository.repository, package }))
-        };
-        let found: BTreeSet<_> = self.repositories.iter().flat_map(of).collect();
-        found.into_iter().collect()
-    }
-
-    /// The most similar names there are, at most three.
-    fn nearest(&self, name: &str) -> Vec<String> {
-        let mut near: Vec<(usize, &str)> = self
-            .offers
-            .names()
-            .filter(|other| other.len().abs_diff(name.len()) <= 3)
-            .map(|other| (strsim::damerau_levenshtein(name, other), other))
-            .filter(|(distance, _)| *distance <= 1 + name.len() / 5)
-            .collect();
-        near.sort_unstable();
-        near.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
-    }
-
-    /// The packages from the profile to this member.
-    fn chain(&self, name: &str) -> Chain {
-        let mut chain = vec![name.to_owned()];
-        let mut at = name;
-        while let Some(because) = self.members.get(at).and_then(|member| member.because.as_ref()) {
-            chain.push(because.package.clone());
-            at = &because.package;
-        }
-        chain.reverse();
-        Chain(chain)
-    }
-
-    fn unmet(&self, owner: &str, field: &'static str, group: &Group<'_>) -> ResolveError {
-        for name in group.terms.iter().map(|term| term.name).filter(|name| self.offers.of_name(name).is_empty()) {
-            if let (Some(repository), offers @ [_, ..]) =
-                (self.request.choices.repositories.get(name), self.offered(name).as_slice())
-            {
-                return ResolveError::NotOffered {
-                    name: name.to_owned(),
-                    repository: repository.clone(),
-                    offers: offers.to_vec(),
-                };
-            }
-        }
-        let found: Vec<_> =
-            group.terms.iter().flat_map(|term| self.offers.of_name(term.name)).map(|offer| offered(*offer)).collect();
-        let nearest =
-            if found.is_empty() { group.terms.iter().flat_map(|term| self.nearest(term.name)).collect() } else { Vec::new() };
-        let providers = group.terms.iter().flat_map(|term| self.offers.providers_of(term.name));
-        ResolveError::Unmet {
-            package: owner.to_owned(),
-            relation: relation(field, group.text),
-            chain: self.chain(owner),
-            found,
-            nearest,
-            names: group.terms.iter().map(|term| term.name).chain(providers).map(str::to_owned).collect(),
-        }
-    }
-
-    fn ambiguous(&self, open: &[Need<'_>]) -> ResolveError {
-        let alternatives = self.request.choices.alternatives.iter();
-        let unknown_choices: Vec<_> = alternatives.filter(|name| self.offers.of_name(name).is_empty()).cloned().collect();
-        let of = |need: &Need<'_>| Ambiguity {
-            chain: self.chain(need.owner),
-            relation: relation(need.field, need.group.text),
-            virtual_name: match need.group.terms.as_slice() {
-                [term] => Some(term.name.to_owned()),
-                _ => None,
-            },
-            candidates: need.candidates.iter().map(|name| (*name).to_owned()).collect(),
-            unknown_choices: unknown_choices.clone(),
-        };
-        let mut all: Vec<_> = open.iter().map(of).collect();
-        all.sort_by(|a, b| (&a.relation, &a.chain.0).cmp(&(&b.relation, &b.chain.0)));
-        all.dedup_by(|a, b| a.relation == b.relation);
-        ResolveError::Ambiguous(all)
-    }
-
-    /// Conflicts and Breaks between members.
-    fn check_exclusions(&self) -> Result<(), ResolveError> {
-        let mut providing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (name, member) in &self.members {
-            for term in provides(member.offer.package) {
-                providing.entry(term.name).or_default().push(name);
-            }
-        }
-        for (name, member) in &self.members {
-            let relations = &member.offer.package.relations;
-            for (field, text) in [("Conflicts", relations.conflicts), ("Breaks", relations.breaks)] {
-                for group in parse(member.offer, field, text)? {
-                    for term in group.terms.iter().filter(|term| term.applies(&self.request.architecture)) {
-                        let others = providing.get(term.name).into_iter().flatten().copied().chain([term.name]);
-                        let hit = others
-                            .filter(|other| other != name)
-                            .filter_map(|other| self.members.get_key_value(other))
-                            .find(|(_, other)| {
-                                let package = other.offer.package;
-                                self.offers.meets_by_name(package, term) || self.offers.meets_by_provides(package, term)
-                            });
-                        if let Some((other, hit)) = hit {
-                            return Err(ResolveError::Conflict {
-                                package: (*name).to_owned(),
-                                relation: relation(field, group.text),
-                                other: (*other).to_owned(),
-                                version: hit.offer.package.version.to_string(),
-                                chain: self.chain(name),
-                                other_chain: self.chain(other),
-                            });
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The only linux-image package that is not a meta-package for another one.
-    fn kernel(&self) -> Result<Option<String>, ResolveError> {
-        let mut images = Vec::new();
-        for (name, member) in self.members.range(KERNEL_PREFIX..).take_while(|(name, _)| name.starts_with(KERNEL_PREFIX)) {
-            let groups = parse(member.offer, "Depends", member.offer.package.relations.depends)?;
-            if !groups.iter().flat_map(|group| &group.terms).any(|term| term.name.starts_with(KERNEL_PREFIX)) {
-                images.push((*name).to_owned());
-            }
-        }
-        if images.len() > 1 { Err(ResolveError::Kernels { images }) } else { Ok(images.pop()) }
     }
 }
 

@@ -114,8 +114,8 @@ fn tools_no_room_for_the_image() {
         )
     };
     let version = env!("CARGO_PKG_VERSION");
-    refuses(&bench, "200k", &[], &message(&format!("kmimage-mini-{version}-amd64.root.squashfs")));
-    refuses(&bench, "1500k", &[], &message(&format!("kmimage-mini-{version}-amd64.raw")));
+    refuses(&bench, "200k", &[], &message(&format!("kmimage-mini-{version}-amd64.raw")));
+    refuses(&bench, "2200k", &[], &message(&format!("kmimage-mini-{version}-amd64.root.squashfs")));
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub use sink::Target;
 pub use stream::CacheUse;
 
 use super::block_cache::BlockCache;
-use super::verity::{LeafHasher, Leaves, Salt};
+use super::verity::{Leaves, Salt};
 use crate::compose::tree::Tree;
 use crate::report::Reporter;
 use format::{InodeRef, METADATA_RAW, NO_TABLE, PADDING, SUPERBLOCK_SIZE, ZSTD, flag};
@@ -91,7 +91,7 @@ pub fn write(
         return Err(Error::Level(options.level));
     }
     let plan = Plan::new(tree, options.block_size)?;
-    let mut sink = Sink::new(target, options.salt.map(|salt| LeafHasher::start(salt, options.jobs)));
+    let mut sink = Sink::new(target, options.salt.map(|salt| (salt, options.jobs)))?;
     // The superblock comes last; until then its place holds zeros, which nothing takes for a squashfs.
     sink.write(&[0; SUPERBLOCK_SIZE])?;
     sink.write(&compressor_options(options.level))?;
@@ -113,8 +113,7 @@ pub fn write(
     let stored_bytes = sink.position() - data_at;
 
     let superblock = write_tables(&plan, &blocks, options, &mut sink)?;
-    let (len, hasher) = sink.finish(PADDING, &superblock.encode())?;
-    let leaves = hasher.map(LeafHasher::finish).transpose().map_err(|_| Error::Thread)?;
+    let (len, leaves) = sink.finish(PADDING, &superblock.encode())?;
     Ok(Summary { len, leaves, inodes: plan.inodes.len(), content_bytes: plan.bytes, stored_bytes, cache: cache_use })
 }
 

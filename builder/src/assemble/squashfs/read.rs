@@ -3,19 +3,17 @@
 //! Pure over bytes or a file; bounded in memory and time whatever the bytes say, and without panics. Deliberately not here: file
 //! contents, attributes, other compressions than zstd (`unsquashfs` and the kernel read those).
 
-use super::format::{
-    DIRECTORY_RUN, InodeRef, METADATA_RAW, METADATA_SIZE, SUPERBLOCK_SIZE, Superblock, SuperblockError, ZSTD, flag, inode,
-};
+mod metadata;
+
+use super::format::{DIRECTORY_RUN, InodeRef, METADATA_SIZE, SUPERBLOCK_SIZE, Superblock, SuperblockError, ZSTD, flag, inode};
+use metadata::{MetadataBlock, Source};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 /// As many paths are listed at most.
 const MOST_PATHS: usize = 4_000_000;
-/// As many metadata blocks are held at most (256 MiB).
-const MOST_BLOCKS: usize = 32_768;
 /// The longest path that Linux knows.
 const LONGEST_PATH: usize = 4095;
 
@@ -99,28 +97,6 @@ pub struct Node {
     pub inode: u32,
 }
 
-enum Source<'a> {
-    Bytes(&'a [u8]),
-    File { file: &'a File, offset: u64 },
-}
-
-impl Source<'_> {
-    fn read(&self, buffer: &mut [u8], at: u64) -> Result<(), ReadError> {
-        let read = match self {
-            Source::Bytes(bytes) => usize::try_from(at)
-                .ok()
-                .and_then(|start| bytes.get(start..start.checked_add(buffer.len())?))
-                .map(|bytes| buffer.copy_from_slice(bytes))
-                .ok_or_else(|| io::ErrorKind::UnexpectedEof.into()),
-            Source::File { file, offset } => match offset.checked_add(at) {
-                Some(at) => file.read_exact_at(buffer, at),
-                None => Err(io::ErrorKind::UnexpectedEof.into()),
-            },
-        };
-        read.map_err(|source| ReadError::Read { at, source })
-    }
-}
-
 /// An open squashfs.
 pub struct Image<'a> {
     source: Source<'a>,
@@ -128,11 +104,6 @@ pub struct Image<'a> {
     level: Option<i32>,
     ids: Vec<u32>,
     blocks: HashMap<u64, Rc<MetadataBlock>>,
-}
-
-struct MetadataBlock {
-    bytes: Vec<u8>,
-    next: u64,
 }
 
 impl<'a> Image<'a> {
@@ -324,43 +295,6 @@ impl<'a> Image<'a> {
             }
         }
     }
-
-    fn cursor(&mut self, block: u64, offset: usize) -> Cursor<'_, 'a> {
-        Cursor { image: self, block, offset }
-    }
-
-    /// The metadata block at `at`, decompressed.
-    fn block(&mut self, at: u64) -> Result<Rc<MetadataBlock>, ReadError> {
-        if let Some(block) = self.blocks.get(&at) {
-            return Ok(Rc::clone(block));
-        }
-        if self.blocks.len() >= MOST_BLOCKS {
-            return Err(ReadError::TooMany("metadata blocks"));
-        }
-        let damaged = |what| ReadError::Damaged { at, what };
-        if at.checked_add(2).is_none_or(|end| end > self.superblock.bytes_used) {
-            return Err(damaged("a metadata block beyond the end"));
-        }
-        let mut head = [0; 2];
-        self.source.read(&mut head, at)?;
-        let head = u16::from_le_bytes(head);
-        let len = usize::from(head & !METADATA_RAW);
-        if len == 0 || len > METADATA_SIZE {
-            return Err(damaged("a metadata block of no or too many bytes"));
-        }
-        let mut stored = vec![0; len];
-        self.source.read(&mut stored, at + 2)?;
-        let bytes = if head & METADATA_RAW != 0 {
-            stored
-        } else {
-            let mut bytes = Vec::with_capacity(METADATA_SIZE);
-            zstd_safe::decompress(&mut bytes, &stored).map_err(|_| damaged("a metadata block that can't be decompressed"))?;
-            bytes
-        };
-        let block = Rc::new(MetadataBlock { bytes, next: at + 2 + len as u64 });
-        self.blocks.insert(at, Rc::clone(&block));
-        Ok(block)
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -368,59 +302,4 @@ struct Listing {
     block: u32,
     offset: u16,
     len: u32,
-}
-
-/// Reads fields that may cross metadata blocks.
-struct Cursor<'b, 'a> {
-    image: &'b mut Image<'a>,
-    block: u64,
-    offset: usize,
-}
-
-impl Cursor<'_, '_> {
-    fn fill(&mut self, mut buffer: &mut [u8]) -> Result<(), ReadError> {
-        while !buffer.is_empty() {
-            let block = self.image.block(self.block)?;
-            let Some(rest) = block.bytes.get(self.offset..) else {
-                return Err(ReadError::Damaged { at: self.block, what: "a place beyond its metadata block" });
-            };
-            if rest.is_empty() {
-                if block.bytes.len() < METADATA_SIZE {
-                    return Err(ReadError::Damaged { at: self.block, what: "a table that is cut short" });
-                }
-                (self.block, self.offset) = (block.next, 0);
-                continue;
-            }
-            let n = rest.len().min(buffer.len());
-            let (now, later) = buffer.split_at_mut(n);
-            now.copy_from_slice(&rest[..n]);
-            buffer = later;
-            self.offset += n;
-        }
-        Ok(())
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
-        let mut bytes = [0; N];
-        self.fill(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn u16(&mut self) -> Result<u16, ReadError> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Result<u32, ReadError> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Result<u64, ReadError> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn bytes(&mut self, len: usize) -> Result<Vec<u8>, ReadError> {
-        let mut bytes = vec![0; len];
-        self.fill(&mut bytes)?;
-        Ok(bytes)
-    }
 }

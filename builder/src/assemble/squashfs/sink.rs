@@ -1,10 +1,11 @@
-//! The output: bytes in order, written in aligned chunks, each hashed for dm-verity on the way.
+//! The output: bytes in order, cut into aligned chunks, each written and hashed for dm-verity by whichever thread is free.
 
 use super::error::Error;
-use crate::assemble::verity::{DATA_BLOCK, LeafHasher};
+use crate::assemble::verity::{DATA_BLOCK, LeafHasher, Leaves, Salt};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes per write; a multiple of verity's block.
 const CHUNK: usize = 1 << 20;
@@ -24,16 +25,38 @@ pub struct Target<'a> {
 pub(super) struct Sink<'a> {
     target: Target<'a>,
     pending: Vec<u8>,
-    /// Bytes written before `pending`.
+    /// Bytes handed on before `pending`.
     written: u64,
     /// The first block as it was written, to be changed at the end.
     head: Vec<u8>,
+    /// Where it is hashed, the threads that hash it write it, too.
     hasher: Option<LeafHasher>,
+    /// What went wrong on one of them.
+    failed: Arc<Mutex<Option<Error>>>,
 }
 
 impl<'a> Sink<'a> {
-    pub(super) fn new(target: Target<'a>, hasher: Option<LeafHasher>) -> Self {
-        Self { target, pending: Vec::with_capacity(CHUNK), written: 0, head: Vec::new(), hasher }
+    /// `hash` has the salt and the number of threads, if there is something to hash.
+    pub(super) fn new(target: Target<'a>, hash: Option<(Salt, usize)>) -> Result<Self, Error> {
+        let failed = Arc::new(Mutex::new(None));
+        let hasher = match hash {
+            None => None,
+            Some((salt, jobs)) => {
+                let file = target.file.try_clone().map_err(|source| Error::Write { at: target.offset, source })?;
+                let (offset, failed) = (target.offset, Arc::clone(&failed));
+                Some(LeafHasher::start(salt, jobs, move |number, bytes| {
+                    if let Err(error) = write_at(&file, bytes, offset + (number * CHUNK) as u64) {
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    }
+                }))
+            }
+        };
+        Ok(Self { target, pending: Vec::with_capacity(CHUNK), written: 0, head: Vec::new(), hasher, failed })
+    }
+
+    /// The first error of a thread that writes.
+    fn check(&self) -> Result<(), Error> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 
     /// Offset of the next byte in the squashfs.
@@ -59,28 +82,27 @@ impl<'a> Sink<'a> {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.write_at(&self.pending, self.written)?;
         if self.written == 0 {
             self.head = self.pending[..DATA_BLOCK.min(self.pending.len())].to_vec();
         }
+        let at = self.target.offset + self.written;
         self.written += self.pending.len() as u64;
         match &mut self.hasher {
             Some(hasher) => {
                 let chunk = std::mem::replace(&mut self.pending, Vec::with_capacity(CHUNK));
                 hasher.add(chunk);
+                self.check()
             }
-            None => self.pending.clear(),
+            None => {
+                write_at(self.target.file, &self.pending, at)?;
+                self.pending.clear();
+                Ok(())
+            }
         }
-        Ok(())
     }
 
-    fn write_at(&self, bytes: &[u8], at: u64) -> Result<(), Error> {
-        let at = self.target.offset + at;
-        self.target.file.write_all_at(bytes, at).map_err(|source| Error::Write { at, source })
-    }
-
-    /// Pads to `padding` bytes, then puts `start` over the first bytes. Returns the length and the hasher.
-    pub(super) fn finish(mut self, padding: u64, start: &[u8]) -> Result<(u64, Option<LeafHasher>), Error> {
+    /// Pads to `padding` bytes, then puts `start` over the first bytes. Returns the length and the digests.
+    pub(super) fn finish(mut self, padding: u64, start: &[u8]) -> Result<(u64, Option<Leaves>), Error> {
         let rest = self.position().next_multiple_of(padding) - self.position();
         self.write(&vec![0; rest as usize])?;
         if !self.pending.is_empty() {
@@ -88,10 +110,20 @@ impl<'a> Sink<'a> {
         }
         let head = self.head.get_mut(..start.len()).ok_or(Error::Write { at: 0, source: io::ErrorKind::UnexpectedEof.into() })?;
         head.copy_from_slice(start);
-        self.write_at(start, 0)?;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.replace_first(&self.head);
-        }
-        Ok((self.written, self.hasher))
+        let leaves = match self.hasher.take() {
+            None => None,
+            Some(mut hasher) => {
+                hasher.replace_first(&self.head);
+                Some(hasher.finish().map_err(|_| Error::Thread)?)
+            }
+        };
+        // Every chunk is written now, or failed to be.
+        self.check()?;
+        write_at(self.target.file, start, self.target.offset)?;
+        Ok((self.written, leaves))
     }
+}
+
+fn write_at(file: &File, bytes: &[u8], at: u64) -> Result<(), Error> {
+    file.write_all_at(bytes, at).map_err(|source| Error::Write { at, source })
 }

@@ -196,6 +196,12 @@ fn refusals() {
             &["Correct `[choose.repository]`: a is offered as a 1 (debian)."],
         ),
         (
+            "a\nalternative gone\nalternative libfo",
+            "a 1; Depends: libfoo\nlibfoo 1\n@other\ngone 1",
+            "no repository has the package `libfo`, which the profile names in `alternatives` below `[choose]`",
+            &["Similar names: libfoo."],
+        ),
+        (
             "a\nprovider v x",
             "a 1; Depends: v\nx 1\nb 1; Provides: v",
             "the profile chooses `x` for `v`, but it does not meet `Depends: v` of `a`",
