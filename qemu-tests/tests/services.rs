@@ -51,7 +51,10 @@ fn vm_services_a_config_is_applied_and_its_services_run_as_it_says() {
         let mut probe = vm.probe();
         assert_eq!(probe.read("/proc/sys/kernel/hostname").trim(), "node-1");
         assert_eq!(probe.read("/etc/hostname"), "node-1\n");
-        assert_eq!((probe.sysctl("net.core.somaxconn").trim(), probe.sysctl("net.bridge.bridge-nf-call-iptables").trim()), ("4321", "1"));
+        assert_eq!(
+            (probe.sysctl("net.core.somaxconn").trim(), probe.sysctl("net.bridge.bridge-nf-call-iptables").trim()),
+            ("4321", "1")
+        );
         assert_eq!(probe.read("/etc/foo/bar.conf"), "from the config");
         assert_eq!(probe.stat("/etc/foo/bar.conf").unwrap().mode & 0o7777, 0o640);
         assert_eq!(probe.read("/etc/machine-id"), probe.read("/run/kmimage/state/machine-id"));
@@ -65,13 +68,15 @@ fn vm_services_a_config_is_applied_and_its_services_run_as_it_says() {
     }
     // What needs others is ready after them.
     let console = vm.console();
-    let at = |name: &str| console.find(&format!("service name={name} state=running")).unwrap_or_else(|| panic!("{name}: {console}"));
+    let at =
+        |name: &str| console.find(&format!("service name={name} state=running")).unwrap_or_else(|| panic!("{name}: {console}"));
     assert!(at("web") < at("late") && at("late") < at("after"));
     vm.power_off();
     vm.assert_no_crash();
     // And ends before them.
     let console = vm.console();
-    let at = |name: &str| console.find(&format!("service name={name} state=stopping")).unwrap_or_else(|| panic!("{name}: {console}"));
+    let at =
+        |name: &str| console.find(&format!("service name={name} state=stopping")).unwrap_or_else(|| panic!("{name}: {console}"));
     assert!(at("after") < at("late") && at("late") < at("web"));
 }
 
@@ -81,11 +86,17 @@ fn run_as_they_should(probe: &mut Probe) {
     let of = |name: &str| processes.iter().find(|process| process.cgroup == format!("/services/{name}")).unwrap();
     assert_eq!(of("late").oom_score, 77);
     assert_eq!((of("web").status["CapEff"].as_str(), of("web").status["NoNewPrivs"].as_str()), ("0000000000000000", "1"));
-    assert_eq!((of("after").status["CapEff"].as_str(), of("after").status["CapBnd"].as_str()), ("0000000000001000", "0000000000001000"));
+    assert_eq!(
+        (of("after").status["CapEff"].as_str(), of("after").status["CapBnd"].as_str()),
+        ("0000000000001000", "0000000000001000")
+    );
     assert_eq!(processes.iter().find(|process| process.pid == 1).unwrap().cgroup, "/init");
     assert_eq!(probe.read("/sys/fs/cgroup/services/after/memory.min").trim(), (8 << 20).to_string());
     let controllers = probe.read("/sys/fs/cgroup/cgroup.subtree_control");
-    assert!(["cpu", "memory", "pids", "io"].iter().all(|wanted| controllers.split_whitespace().any(|one| one == *wanted)), "{controllers}");
+    assert!(
+        ["cpu", "memory", "pids", "io"].iter().all(|wanted| controllers.split_whitespace().any(|one| one == *wanted)),
+        "{controllers}"
+    );
 }
 
 /// All that is init itself takes no more than 12 MiB.

@@ -180,13 +180,20 @@ impl Boot {
                 self.state = failed;
                 vec![Effect::Condition("state", true)]
             }
-            "var" | "disk" | "places" => {
+            // The boot disk itself: both are on it.
+            "disk" => {
+                self.state = failed.clone();
+                self.var = failed;
+                vec![Effect::Condition("state", true)]
+            }
+            "var" | "places" => {
                 self.var = failed;
                 Vec::new()
             }
             volume => {
                 if let Found::Failed(why) = failed {
-                    self.volumes.insert(volume.to_owned(), why);
+                    let name = volume.strip_prefix("volume-").unwrap_or(volume);
+                    self.volumes.insert(name.to_owned(), why);
                 }
                 Vec::new()
             }
@@ -380,7 +387,7 @@ mod tests {
         check(&mut boot, "applied result=failed", "module x: there is none");
         check(&mut boot, "config result=taken source=iso", "Waiting { what: \"configuration\", detail: \"\" }");
         check(&mut boot, "applied result=done", "Ready");
-        check(&mut boot, "storage-failed what=data cause=missing", "volume data failed: missing");
+        check(&mut boot, "storage-failed what=volume-data cause=missing", "volume data failed: missing");
         check(&mut boot, "volume name=other state=mounted", "volume data failed: missing");
         check(&mut boot, "volume name=data state=mounted", "Ready");
     }
@@ -394,7 +401,8 @@ mod tests {
         check("storage state=mounted", &[Effect::Condition("state", true)]);
         check("storage var=mounted size=9", &[Effect::Condition("var", true)]);
         check("storage-failed what=state cause=x", &[Effect::Condition("state", true)]);
-        check("storage-failed what=data cause=x", &[]);
+        check("storage-failed what=volume-data cause=x", &[]);
+        check("storage-failed what=disk cause=x", &[Effect::Condition("state", true)]);
         check("config result=waiting source=http://x reason=asking", &[Effect::NetworkFirst]);
         let anew = [Effect::Condition("applied", false), Effect::Configure];
         check("config result=refused source=iso error=x", &anew);
