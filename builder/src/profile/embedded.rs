@@ -28,6 +28,7 @@ const BASE: &[EmbeddedFile] = &[
     file!("overlays/base", "overlay.toml"),
     file!("overlays/base", "rootfs/etc/hosts"),
     file!("overlays/base", "rootfs/etc/nsswitch.conf"),
+    file!("overlays/base", "rootfs/usr/lib/modprobe.d/kmimage.conf"),
 ];
 
 #[cfg(test)]
