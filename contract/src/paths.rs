@@ -59,13 +59,14 @@ pub const PLATFORM: &str = "/run/kmimage/config/platform.json";
 /// What init's child `network` is to make true, as JSON.
 pub const NETWORK: &str = "/run/kmimage/network.json";
 
-/// Which servers init's child `time` is to ask, as JSON: `{"servers": ["ntp.example.org"]}`. What DHCP names is in [`NTP`].
+/// Which servers init's child `time` is to ask, as JSON: `{"servers": ["ntp.example.org"]}`. A missing file, or an
+/// empty list, stands for those in [`NTP`].
 pub const TIME: &str = "/run/kmimage/time.json";
 
 /// The time servers that DHCP name, as JSON of the same form; `network` writes it.
 pub const NTP: &str = "/run/kmimage/net/ntp.json";
 
-/// Where init's child `log` is to send logs, as JSON: `{"receiver": "tcp://10.0.0.9:514", "hostname": "node-1"}`.
+/// Where init's child `log` is to send logs, as JSON: `{"receiver": "tcp://10.0.0.9:514"}`. A missing file stands for nowhere.
 pub const LOG: &str = "/run/kmimage/log.json";
 
 /// The further disks that init's child `storage volumes` mounts, as JSON.

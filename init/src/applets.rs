@@ -2,7 +2,7 @@
 //!
 //! An applet is named by the program's own name (`/sbin/modprobe` is a link to it) or by its first argument.
 
-use crate::{config, devices, kernel_log, modules, network, reconcile, services, storage};
+use crate::{agent, clock, config, devices, kernel_log, log_receiver, modules, network, reconcile, services, storage};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -17,6 +17,9 @@ const APPLETS: &[(&str, Applet)] = &[
     (config::APPLET, config::run),
     (reconcile::APPLET, reconcile::run),
     (reconcile::MARK_READY, reconcile::mark_ready),
+    (agent::APPLET, agent::run),
+    (clock::APPLET, clock::run),
+    (log_receiver::APPLET, log_receiver::run),
     (network::APPLET, network::applet),
     (services::LOG_FILES, services::log_files),
     (services::probe::HTTP, services::probe::http),

@@ -4,7 +4,9 @@
 //! verifies and mounts it and starts the second part from it. There it is process 1: it mounts what a system needs, says `ready`,
 //! reaps, and powers the machine off when asked. It is small, synchronous and free of `unsafe`; every system call is in `kmimage-sys`.
 
+pub mod agent;
 mod applets;
+pub mod clock;
 pub mod config;
 pub mod console;
 pub mod desired;
@@ -14,6 +16,7 @@ pub mod failure;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
 pub mod kernel_log;
+pub mod log_receiver;
 pub mod modules;
 pub mod network;
 pub mod reconcile;

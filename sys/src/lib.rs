@@ -7,6 +7,7 @@ pub mod block;
 pub mod clock;
 pub mod device_mapper;
 pub mod filesystem;
+pub mod folder_watch;
 pub mod host;
 pub mod input;
 pub mod kernel_log;

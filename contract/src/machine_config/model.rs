@@ -2,10 +2,12 @@
 
 use super::network::Network;
 use super::secret::Secret;
+use super::values;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// What a machine is to be. Only [`super::parse`] makes one, from a document that keeps every rule; its default is the machine
@@ -237,6 +239,20 @@ impl fmt::Display for LogReceiver {
             LogProtocol::Udp => "udp",
         };
         write!(f, "{protocol}://{}:{}", self.host, self.port)
+    }
+}
+
+impl FromStr for LogReceiver {
+    /// What is wrong, in one line.
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (protocol, rest) = match text.split_once("://") {
+            Some(("tcp", rest)) => (LogProtocol::Tcp, rest),
+            Some(("udp", rest)) => (LogProtocol::Udp, rest),
+            _ => return Err("a log receiver is written \"tcp://HOST:PORT\" or \"udp://HOST:PORT\"".to_owned()),
+        };
+        let (host, port) = values::host_and_port(rest.strip_suffix('/').unwrap_or(rest))?;
+        Ok(Self { protocol, host, port })
     }
 }
 

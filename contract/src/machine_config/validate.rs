@@ -6,7 +6,7 @@ mod network;
 mod service;
 
 use super::files;
-use super::model::{Certificate, File, Host, LogProtocol, LogReceiver, MachineConfig, Proxy, Sysctl, Volume};
+use super::model::{Certificate, File, Host, MachineConfig, Proxy, Sysctl, Volume};
 use super::raw::{RawFile, RawMachineConfig, RawProxy, RawVolume, Text};
 use super::{pem, sysctl, values};
 use crate::toml_document::{Document, DocumentError, Located, nearest};
@@ -72,7 +72,7 @@ pub(super) fn validate(raw: &RawMachineConfig, context: &Context<'_>) -> Result<
         files: file_entries(&raw.file, context)?,
         volumes: volumes(&raw.volume, context)?,
         services: service::services(&raw.service, context)?,
-        log: raw.log.receiver.as_ref().map(|text| context.value(text, log_receiver)).transpose()?,
+        log: raw.log.receiver.as_ref().map(|text| context.value(text, str::parse)).transpose()?,
     })
 }
 
@@ -191,16 +191,6 @@ fn volume_path(text: &str) -> Result<String, String> {
         Some(own) => Err(format!("`{own}` is the machine's own: mount the volume elsewhere below /var")),
         None => Ok(path.to_owned()),
     }
-}
-
-fn log_receiver(text: &str) -> Result<LogReceiver, String> {
-    let (protocol, rest) = match text.split_once("://") {
-        Some(("tcp", rest)) => (LogProtocol::Tcp, rest),
-        Some(("udp", rest)) => (LogProtocol::Udp, rest),
-        _ => return Err("a log receiver is written \"tcp://HOST:PORT\" or \"udp://HOST:PORT\"".to_owned()),
-    };
-    let (host, port) = values::host_and_port(rest.strip_suffix('/').unwrap_or(rest))?;
-    Ok(LogReceiver { protocol, host, port })
 }
 
 /// The end of a message about a word that is not known.

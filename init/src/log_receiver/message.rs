@@ -1,0 +1,153 @@
+//! Lines of logs as messages of RFC 5424. Pure.
+
+use std::time::Duration;
+
+/// Facilities.
+const KERNEL: u32 = 0;
+const DAEMON: u32 = 3;
+/// Severities.
+const NOTICE: u32 = 5;
+const INFORMATIONAL: u32 = 6;
+
+/// The longest text of a message; the rest is cut off. A datagram has to hold it.
+const LONGEST: usize = 8 << 10;
+
+/// A record of the kernel's log, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KernelRecord {
+    priority: u32,
+    /// Since the kernel started.
+    at: Duration,
+    text: String,
+}
+
+impl KernelRecord {
+    /// `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS[,...];TEXT`, then lines of variables. `None`: it is none.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(bytes);
+        let (facts, rest) = text.split_once(';')?;
+        let mut facts = facts.split(',');
+        let priority = facts.next()?.parse().ok()?;
+        let at = Duration::from_micros(facts.nth(1)?.parse().ok()?);
+        Some(Self { priority, at, text: rest.lines().next().unwrap_or_default().to_owned() })
+    }
+
+    /// As a message; `booted` is when the kernel started, since 1970.
+    pub(super) fn render(&self, booted: Duration, host: &str) -> String {
+        // What programs wrote to the kernel's log has their facility.
+        let program = if self.priority >> 3 == KERNEL { "kernel" } else { "kmimage" };
+        render(self.priority & 0x3ff, &stamp(booted + self.at), host, program, &self.text)
+    }
+}
+
+/// A line of a unit's log: `TIME TEXT`, as `log-files` writes it. One without a time is passed on as it is.
+pub(super) fn unit_line(unit: &str, line: &str, host: &str) -> String {
+    let (time, text) = line.split_once(' ').filter(|(time, _)| is_stamp(time)).unwrap_or(("-", line));
+    render(DAEMON << 3 | INFORMATIONAL, time, host, unit, text)
+}
+
+/// That messages were lost.
+pub(super) fn lost(count: u64, now: Duration, host: &str) -> String {
+    render(DAEMON << 3 | NOTICE, &stamp(now), host, "kmimage", &format!("{count} messages before this one were lost"))
+}
+
+fn render(priority: u32, time: &str, host: &str, program: &str, text: &str) -> String {
+    let text = text.trim_end();
+    let mut end = text.len().min(LONGEST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    // A control character could end a line of the receiver's file.
+    let text: String = text
+        .chars()
+        .take_while({
+            let mut left = end;
+            move |c| {
+                let fits = left >= c.len_utf8();
+                left = left.saturating_sub(c.len_utf8());
+                fits
+            }
+        })
+        .map(|c| if c.is_control() && c != '\t' { ' ' } else { c })
+        .collect();
+    format!("<{priority}>1 {time} {} {} - - - {text}", word(host, 255), word(program, 48))
+}
+
+/// A field of the header: visible ASCII, `-` where there is none.
+fn word(text: &str, longest: usize) -> String {
+    let word: String = text.chars().filter(char::is_ascii_graphic).take(longest).collect();
+    if word.is_empty() { "-".to_owned() } else { word }
+}
+
+/// Whether a word is a time as RFC 3339 has it, in UTC.
+fn is_stamp(word: &str) -> bool {
+    let shape = |pattern: &str| {
+        word.len() >= pattern.len()
+            && word.bytes().zip(pattern.bytes()).all(
+                |(byte, like)| {
+                    if like == b'0' { byte.is_ascii_digit() } else { byte == like }
+                },
+            )
+    };
+    shape("0000-00-00T00:00:00") && word.ends_with('Z') && word.len() <= 30
+}
+
+/// A time since 1970, as RFC 3339 has it, in UTC, to the millisecond.
+pub(super) fn stamp(since: Duration) -> String {
+    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
+}
+
+/// The date of a day since 1970, in the calendar that repeats every 400 years (146,097 days); years begin in March while counting.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days.saturating_add(719_468);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    (era * 400 + year + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOTED: Duration = Duration::from_millis(1_709_164_800_250);
+
+    #[test]
+    fn a_record_of_the_kernel_becomes_a_message() {
+        let record = KernelRecord::parse(b"6,339,5140900,-;NET: Registered\n SUBSYSTEM=net\n").unwrap();
+        assert_eq!(record.render(BOOTED, "node-1"), "<6>1 2024-02-29T00:00:05.390Z node-1 kernel - - - NET: Registered");
+        let record = KernelRecord::parse(b"31,1,2,-,caller=T1;kmimage: ready\n").unwrap();
+        assert_eq!(record.render(BOOTED, ""), "<31>1 2024-02-29T00:00:00.250Z - kmimage - - - kmimage: ready");
+        for bytes in [b"".as_slice(), b";", b"6;x", b"6,1;x", b"a,1,2,-;x", b"6,1,-2,-;x"] {
+            assert_eq!(KernelRecord::parse(bytes), None);
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_unit_keeps_its_time() {
+        let message = unit_line("exporter", "2024-02-29T12:00:00.123Z listening\u{1b}[0m", "node-1");
+        assert_eq!(message, "<30>1 2024-02-29T12:00:00.123Z node-1 exporter - - - listening [0m");
+        assert_eq!(unit_line("x y", "no time", "a"), "<30>1 - a xy - - - no time");
+        let long = unit_line("x", &"ä".repeat(9000), "a");
+        assert_eq!(long.len(), "<30>1 - a x - - - ".len() + 8192);
+        assert_eq!(lost(3, BOOTED, "a"), "<29>1 2024-02-29T00:00:00.250Z a kmimage - - - 3 messages before this one were lost");
+    }
+
+    #[test]
+    fn dates_are_the_calendars() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (1_735_689_599, "2024-12-31T23:59:59.000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(stamp(Duration::from_secs(seconds)), text);
+            assert!(is_stamp(text));
+        }
+    }
+}
