@@ -63,10 +63,11 @@ pub const NETWORK: &str = "/run/kmimage/network.json";
 /// empty list, stands for those in [`NTP`].
 pub const TIME: &str = "/run/kmimage/time.json";
 
-/// The time servers that DHCP name, as JSON of the same form; `network` writes it.
+/// The time servers that DHCP names, as JSON of the same form; `network` writes it.
 pub const NTP: &str = "/run/kmimage/net/ntp.json";
 
-/// Where init's child `log` is to send logs, as JSON: `{"receiver": "tcp://10.0.0.9:514"}`. A missing file stands for nowhere.
+/// Where init's child `log` is to send logs, as JSON: `{"receiver": "tcp://10.0.0.9:514"}`. A missing file, or
+/// null, stands for nowhere.
 pub const LOG: &str = "/run/kmimage/log.json";
 
 /// The further disks that init's child `storage volumes` mounts, as JSON.

@@ -3,7 +3,7 @@
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 /// A watched folder; readable when something happened in it.
@@ -38,5 +38,12 @@ impl FolderWatch {
 impl AsFd for FolderWatch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
+    }
+}
+
+/// For tokio, which wants it beside [`AsFd`].
+impl AsRawFd for FolderWatch {
+    fn as_raw_fd(&self) -> RawFd {
+        self.descriptor.as_raw_fd()
     }
 }

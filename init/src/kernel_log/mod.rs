@@ -8,7 +8,7 @@ pub mod boots;
 mod pstore;
 mod record;
 
-pub use record::Record;
+pub use record::{LEVELS, Record};
 
 use crate::facts;
 use kmimage_contract::paths;

@@ -15,7 +15,8 @@ pub struct Record {
     pub text: String,
 }
 
-const LEVELS: [&str; 8] = ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
+/// The words for the levels, 0 to 7.
+pub const LEVELS: [&str; 8] = ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
 
 impl Record {
     /// Reads `priority,sequence,time,flags;text`. `None`: it is none.

@@ -1,10 +1,13 @@
 //! Lines of logs as messages of RFC 5424. Pure.
 
+use crate::kernel_log;
 use std::time::Duration;
 
 /// Facilities.
 const KERNEL: u32 = 0;
 const DAEMON: u32 = 3;
+/// The unit that keeps the kernel's log.
+const KERNEL_UNIT: &str = "kernel";
 /// Severities.
 const NOTICE: u32 = 5;
 const INFORMATIONAL: u32 = 6;
@@ -12,38 +15,18 @@ const INFORMATIONAL: u32 = 6;
 /// The longest text of a message; the rest is cut off. A datagram has to hold it.
 const LONGEST: usize = 8 << 10;
 
-/// A record of the kernel's log, taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct KernelRecord {
-    priority: u32,
-    /// Since the kernel started.
-    at: Duration,
-    text: String,
-}
-
-impl KernelRecord {
-    /// `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS[,...];TEXT`, then lines of variables. `None`: it is none.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        let text = String::from_utf8_lossy(bytes);
-        let (facts, rest) = text.split_once(';')?;
-        let mut facts = facts.split(',');
-        let priority = facts.next()?.parse().ok()?;
-        let at = Duration::from_micros(facts.nth(1)?.parse().ok()?);
-        Some(Self { priority, at, text: rest.lines().next().unwrap_or_default().to_owned() })
-    }
-
-    /// As a message; `booted` is when the kernel started, since 1970.
-    pub(super) fn render(&self, booted: Duration, host: &str) -> String {
-        // What programs wrote to the kernel's log has their facility.
-        let program = if self.priority >> 3 == KERNEL { "kernel" } else { "kmimage" };
-        render(self.priority & 0x3ff, &stamp(booted + self.at), host, program, &self.text)
-    }
-}
-
 /// A line of a unit's log: `TIME TEXT`, as `log-files` writes it. One without a time is passed on as it is.
 pub(super) fn unit_line(unit: &str, line: &str, host: &str) -> String {
     let (time, text) = line.split_once(' ').filter(|(time, _)| is_stamp(time)).unwrap_or(("-", line));
-    render(DAEMON << 3 | INFORMATIONAL, time, host, unit, text)
+    let (facility, severity) = if unit == KERNEL_UNIT { (KERNEL, kernel_severity(text)) } else { (DAEMON, INFORMATIONAL) };
+    render(facility << 3 | severity, time, host, unit, text)
+}
+
+/// The severity of a line of the kernel's log: `SECONDS LEVEL: TEXT`, as the child `kernel` writes it.
+fn kernel_severity(text: &str) -> u32 {
+    let level = text.split_once(' ').and_then(|(_, rest)| rest.split_once(": ")).map_or("", |(level, _)| level);
+    let at = kernel_log::LEVELS.iter().position(|known| *known == level);
+    at.and_then(|at| u32::try_from(at).ok()).unwrap_or(INFORMATIONAL)
 }
 
 /// That messages were lost.
@@ -118,20 +101,12 @@ mod tests {
     const BOOTED: Duration = Duration::from_millis(1_709_164_800_250);
 
     #[test]
-    fn a_record_of_the_kernel_becomes_a_message() {
-        let record = KernelRecord::parse(b"6,339,5140900,-;NET: Registered\n SUBSYSTEM=net\n").unwrap();
-        assert_eq!(record.render(BOOTED, "node-1"), "<6>1 2024-02-29T00:00:05.390Z node-1 kernel - - - NET: Registered");
-        let record = KernelRecord::parse(b"31,1,2,-,caller=T1;kmimage: ready\n").unwrap();
-        assert_eq!(record.render(BOOTED, ""), "<31>1 2024-02-29T00:00:00.250Z - kmimage - - - kmimage: ready");
-        for bytes in [b"".as_slice(), b";", b"6;x", b"6,1;x", b"a,1,2,-;x", b"6,1,-2,-;x"] {
-            assert_eq!(KernelRecord::parse(bytes), None);
-        }
-    }
-
-    #[test]
     fn a_line_of_a_unit_keeps_its_time() {
         let message = unit_line("exporter", "2024-02-29T12:00:00.123Z listening\u{1b}[0m", "node-1");
         assert_eq!(message, "<30>1 2024-02-29T12:00:00.123Z node-1 exporter - - - listening [0m");
+        assert_eq!(unit_line("kernel", "x", ""), "<6>1 - - kernel - - - x");
+        let message = unit_line("kernel", "2024-02-29T12:00:00.123Z 5.690716 warning: sda: bad", "a");
+        assert_eq!(message, "<4>1 2024-02-29T12:00:00.123Z a kernel - - - 5.690716 warning: sda: bad");
         assert_eq!(unit_line("x y", "no time", "a"), "<30>1 - a xy - - - no time");
         let long = unit_line("x", &"ä".repeat(9000), "a");
         assert_eq!(long.len(), "<30>1 - a x - - - ".len() + 8192);

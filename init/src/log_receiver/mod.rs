@@ -1,7 +1,7 @@
-//! The child `log`: sends the kernel's log and the units' logs to a receiver, a message of RFC 5424 each.
+//! The child `log`: sends the units' logs, the kernel's among them, to a receiver, a message of RFC 5424 each.
 //!
 //! ```text
-//! /dev/kmsg, /var/log/UNIT.log -> source -> message -> backlog (bounded) -> sender (TCP or UDP)
+//! /var/log/UNIT.log -> lines -> message -> backlog (bounded) -> sender (TCP or UDP)
 //! ```
 //! While the receiver is away the backlog holds the latest lines; how many were lost is sent first when it is back. Over TCP messages are
 //! octet-counted (RFC 6587); over UDP each is a datagram (RFC 5426). It says:
@@ -10,8 +10,8 @@
 //! log receiver=<receiver> state=waiting reason=<text>
 //! log receiver=none
 //! ```
-//! What it doesn't do: TLS (a receiver beyond the node's own network is for an agent of the cluster), and remembering what it sent: a
-//! program that is started anew sends the kernel's log again.
+//! What it doesn't do: TLS (a receiver beyond the node's own network is for an agent of the cluster), and remembering what it sent: when
+//! it is started it begins with the end of each log, 64 KiB.
 
 mod backlog;
 mod files;
@@ -23,7 +23,6 @@ use backlog::Backlog;
 use kmimage_contract::machine_config::LogReceiver;
 use kmimage_contract::paths;
 use kmimage_contract::state_line::StateLine;
-use kmimage_sys::kernel_log::KernelLog;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::io::{self, Write as _};
@@ -69,7 +68,6 @@ async fn ship(desired: &Path, folder: &Path) -> io::Result<Infallible> {
             Some(receiver) => {
                 let backlog = Arc::new(Backlog::default());
                 vec![
-                    tokio::spawn(watch::kernel(KernelLog::open()?, Arc::clone(&backlog))),
                     tokio::spawn(watch::folder(folder.to_owned(), Arc::clone(&backlog))),
                     tokio::spawn(sender::send(receiver, backlog)),
                 ]
