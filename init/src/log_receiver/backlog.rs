@@ -49,12 +49,6 @@ impl Backlog {
         self.more.notify_one();
     }
 
-    /// Messages that never came here.
-    pub(super) fn lost(&self, count: u64) {
-        self.queue().lost += count;
-        self.more.notify_one();
-    }
-
     /// The next message; waits for one.
     pub(super) async fn next(&self) -> Next {
         loop {
@@ -89,8 +83,6 @@ mod tests {
         }
         assert_eq!(backlog.try_next(), Some(Next::Lost(88)));
         assert_eq!(backlog.try_next(), Some(Next::Message(format!("{:01024}", 88))));
-        backlog.lost(7);
-        assert_eq!(backlog.try_next(), Some(Next::Lost(7)));
         let left = std::iter::from_fn(|| backlog.try_next()).count();
         assert_eq!((left, backlog.queue().bytes), (511, 0));
     }

@@ -31,7 +31,7 @@ fn kernel_severity(text: &str) -> u32 {
 
 /// That messages were lost.
 pub(super) fn lost(count: u64, now: Duration, host: &str) -> String {
-    render(DAEMON << 3 | NOTICE, &stamp(now), host, "kmimage", &format!("{count} messages before this one were lost"))
+    render(DAEMON << 3 | NOTICE, &stamp(now), host, "kmimage", &format!("messages lost before this one: {count}"))
 }
 
 fn render(priority: u32, time: &str, host: &str, program: &str, text: &str) -> String {
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(unit_line("x y", "no time", "a"), "<30>1 - a xy - - - no time");
         let long = unit_line("x", &"ä".repeat(9000), "a");
         assert_eq!(long.len(), "<30>1 - a x - - - ".len() + 8192);
-        assert_eq!(lost(3, BOOTED, "a"), "<29>1 2024-02-29T00:00:00.250Z a kmimage - - - 3 messages before this one were lost");
+        assert_eq!(lost(3, BOOTED, "a"), "<29>1 2024-02-29T00:00:00.250Z a kmimage - - - messages lost before this one: 3");
     }
 
     #[test]

@@ -184,12 +184,13 @@ mod tests {
             let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             let port = socket.local_addr().unwrap().port();
             let backlog = Arc::new(Backlog::default());
-            backlog.lost(2);
+            // The first is too large for the backlog, and lost.
+            backlog.push("x".repeat(1 << 20));
             backlog.push("<30>1 - a x - - - one".to_owned());
             let task = tokio::spawn(send(receiver("udp", port), backlog));
             let mut bytes = [0; 1024];
             let length = socket.recv(&mut bytes).await.unwrap();
-            assert!(String::from_utf8_lossy(&bytes[..length]).ends_with("2 messages before this one were lost"));
+            assert!(String::from_utf8_lossy(&bytes[..length]).ends_with("messages lost before this one: 1"));
             let length = socket.recv(&mut bytes).await.unwrap();
             assert_eq!(&bytes[..length], b"<30>1 - a x - - - one");
             task.abort();
