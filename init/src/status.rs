@@ -118,7 +118,7 @@ impl Status {
         }
         let phases: Vec<String> = self.phases.iter().map(|(name, at, result)| told(name, at, result)).collect();
         // What the boot did is the first to go where there is no room.
-        if lines.len() + phases.len() + 1 <= height {
+        if lines.len() + phases.len() < height {
             lines.extend(listed("boot", phases.into_iter()));
         }
         if lines.len() > height {

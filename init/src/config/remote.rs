@@ -18,6 +18,7 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// How an attempt ended.
+#[expect(clippy::large_enum_variant, reason = "there are one or two of them, and most are answers")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
     /// With an answer that can be judged.

@@ -29,14 +29,19 @@ fn parse(words: &[String]) -> Result<Request, String> {
     let mut request = Request::default();
     let (mut names, mut all, mut only_names) = (Vec::new(), false, false);
     for word in words {
-        let option = |request: &mut Request, all: &mut bool, option: &str| match option {
-            "q" | "quiet" => Ok(request.quiet = true),
-            "a" | "all" => Ok(*all = true),
-            "s" | "syslog" => Ok(request.log = true),
-            "n" | "dry-run" | "show" => Ok(request.dry_run = true),
-            // There is nothing to say but errors, and aliases always honour the blacklist.
-            "v" | "verbose" | "b" | "use-blacklist" => Ok(()),
-            other => Err(format!("option `{other}` is not supported: this modprobe loads modules and does nothing else")),
+        let option = |request: &mut Request, all: &mut bool, option: &str| {
+            match option {
+                "q" | "quiet" => request.quiet = true,
+                "a" | "all" => *all = true,
+                "s" | "syslog" => request.log = true,
+                "n" | "dry-run" | "show" => request.dry_run = true,
+                // There is nothing to say but errors, and aliases always honour the blacklist.
+                "v" | "verbose" | "b" | "use-blacklist" => {}
+                other => {
+                    return Err(format!("option `{other}` is not supported: this modprobe loads modules and does nothing else"));
+                }
+            }
+            Ok(())
         };
         if only_names || word == "-" || !word.starts_with('-') {
             names.push(word.clone());

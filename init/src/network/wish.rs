@@ -121,7 +121,7 @@ pub(crate) fn wishes(desired: &Desired, observed: &Observed, leases: &Leases) ->
     if network.links_are_default() {
         let automatic = Addressing { dhcp: Dhcp::Both, ..Addressing::default() };
         // A link with a master that isn't ours is somebody's part already.
-        let free = |link: &Link| !link.master.and_then(|master| observed.links.get(&master)).is_some_and(|master| !master.ours);
+        let free = |link: &Link| link.master.and_then(|master| observed.links.get(&master)).is_none_or(|master| master.ours);
         let physical = observed.links.iter().filter(|(_, link)| link.kind == Kind::Physical && free(link));
         let wish = |(index, link): (&u32, &Link)| wish(*index, &link.name, None, &automatic, observed, leases);
         return Wishes { links: physical.map(wish).collect(), make: Vec::new() };

@@ -76,9 +76,10 @@ pub(crate) fn mark_ready(_: &[String]) -> ExitCode {
 /// Reads what the machine is to be.
 fn wish(with_config: bool) -> Result<Desired, ReconcileError> {
     let config = if with_config { read_config()? } else { MachineConfig::default() };
-    let platform = std::fs::read(Path::new(paths::PLATFORM)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let platform: Option<Platform> =
+        std::fs::read(Path::new(paths::PLATFORM)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let machine_id = machine_id();
-    Ok(desired(Inputs { config: &config, platform: &platform.unwrap_or_else(Platform::default), machine_id: &machine_id })?)
+    Ok(desired(Inputs { config: &config, platform: &platform.unwrap_or_default(), machine_id: &machine_id })?)
 }
 
 fn read_config() -> Result<MachineConfig, ReconcileError> {

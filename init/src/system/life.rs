@@ -17,6 +17,7 @@ use kmimage_sys::signals::{Signal, Signals};
 use kmimage_sys::uevent::{Received, UeventSocket};
 use kmimage_sys::{clock, poll};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -231,11 +232,12 @@ impl Life {
             BTreeMap::new()
         });
         for (name, unit) in own {
-            if services.contains_key(&name) {
-                let line = StateLine::new("ignored").with("service", &name);
-                self.say(&line.with("reason", "the image has a service of this name"));
-            } else {
-                services.insert(name, unit);
+            match services.entry(name) {
+                Entry::Vacant(free) => drop(free.insert(unit)),
+                Entry::Occupied(taken) => {
+                    let line = StateLine::new("ignored").with("service", taken.key());
+                    self.say(&line.with("reason", "the image has a service of this name"));
+                }
             }
         }
         services
@@ -295,10 +297,10 @@ impl Life {
         match standing {
             Standing::Waiting { .. } if since.elapsed() < BOUND => return Ok(()),
             Standing::Waiting { what, detail } => {
-                let line = StateLine::new("waiting").with("for", &what);
+                let line = StateLine::new("waiting").with("for", what);
                 said_now = Some(if detail.is_empty() { line } else { line.with("reason", &detail) });
             }
-            Standing::Maintenance { reason } => said_now = Some(StateLine::new("maintenance").with("reason", &reason)),
+            Standing::Maintenance { reason } => said_now = Some(StateLine::new("maintenance").with("reason", reason)),
             Standing::Ready if self.was_ready => {}
             Standing::Ready => {
                 let slot = proof::slot_of_verified_root(&self.root_hash)?;

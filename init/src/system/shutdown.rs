@@ -57,7 +57,7 @@ pub(super) fn end_at_last(end: End, limit: Duration) {
 }
 
 /// How long [`finish`] may take.
-pub(super) const FINISH: Duration = Duration::from_secs(60);
+pub(super) const FINISH: Duration = Duration::from_secs(75);
 
 /// Ends the run once the services have ended; never returns.
 pub(super) fn finish(end: End) -> ! {
