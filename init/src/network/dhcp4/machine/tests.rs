@@ -40,8 +40,11 @@ fn short(send: Option<Send>) -> String {
     format!("{:?} {how} requested={requested} current={}{server}", message.kind, last(message.current))
 }
 
+/// The second, the event; what goes out, the state, the held address' last byte and the next deadline behind it.
+type Row = (u64, Event, &'static str, &'static str, Option<u8>, Option<u64>);
+
 /// Runs events at their second; each row says what goes out, the state, the address held and the next deadline behind it.
-fn run(last: Option<u8>, rows: &[(u64, Event, &str, &str, Option<u8>, Option<u64>)]) {
+fn run(last: Option<u8>, rows: &[Row]) {
     let mut client = Client::new(HARDWARE, None, last.map(|last| Ipv4Addr::new(10, 0, 0, last)));
     for (number, (time, event, sent, state, held, deadline)) in rows.iter().enumerate() {
         let result = short(client.step(event.clone(), seconds(*time), RANDOM));
@@ -224,7 +227,9 @@ fn messages_that_are_for_others_count_for_nothing() {
 
 #[test]
 fn leases_are_what_the_server_says_within_reason() {
-    let check = |options: &[u8], expect: Option<(u8, usize, Option<(u64, u64, u64)>)>| {
+    /// Prefix length, number of routes, and when to renew, to rebind and to end, in seconds.
+    type Terms = (u8, usize, Option<(u64, u64, u64)>);
+    let check = |options: &[u8], expect: Option<Terms>| {
         let Event::Message(message) = message(5, 9, options) else { panic!() };
         let lease = Lease::from_ack(&message, seconds(0));
         let times = |times: Times| (times.renew.as_secs(), times.rebind.as_secs(), times.end.as_secs());
