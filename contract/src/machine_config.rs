@@ -31,6 +31,7 @@ pub use model::{
 pub use network::Network;
 pub use secret::Secret;
 pub use sysctl::KUBELET as KUBELET_SYSCTLS;
+pub use validate::RESERVED_SERVICES;
 
 /// Reads a machine config. `name` is what errors call the document; `image_role` is the role of the image that it is for, if that is
 /// known: a config for another role is refused.

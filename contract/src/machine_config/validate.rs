@@ -5,6 +5,8 @@
 mod network;
 mod service;
 
+pub use service::RESERVED_SERVICES;
+
 use super::files;
 use super::model::{Certificate, File, Host, MachineConfig, Proxy, Sysctl, Volume};
 use super::raw::{RawFile, RawMachineConfig, RawProxy, RawVolume, Text};

@@ -103,3 +103,19 @@ fn unit(row: &Row) -> Unit {
         ..Unit::lasting(paths::INIT, if row.arguments.is_empty() { std::slice::from_ref(&row.name) } else { row.arguments })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kmimage_contract::machine_config::RESERVED_SERVICES;
+
+    /// A config's service can't take the place of one of ours, nor fulfil what ours wait for.
+    #[test]
+    fn our_names_are_no_services() {
+        for row in ROWS {
+            for name in [&[row.name, row.ready], row.needs].concat().into_iter().filter(|name| !name.is_empty()) {
+                assert!(RESERVED_SERVICES.contains(&name), "{name}");
+            }
+        }
+    }
+}

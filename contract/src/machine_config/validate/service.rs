@@ -8,9 +8,29 @@ use crate::toml_document::Located;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Names that state lines and `needs` use for what the machine itself runs.
-const RESERVED_SERVICES: [&str; 11] =
-    ["agent", "config", "devices", "init", "kmimage", "log", "network", "storage", "system", "time", "var"];
+/// Names of what the machine itself runs, and of what its units wait for: no service's.
+pub const RESERVED_SERVICES: [&str; 20] = [
+    "agent",
+    "applied",
+    "apply",
+    "coldplug",
+    "config",
+    "devices",
+    "init",
+    "kernel",
+    "kmimage",
+    "log",
+    "log-files",
+    "mark-ready",
+    "network",
+    "ready",
+    "state",
+    "storage",
+    "system",
+    "time",
+    "var",
+    "volumes",
+];
 
 const NETWORK: &str = "network";
 const TIME: &str = "time";
