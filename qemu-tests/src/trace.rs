@@ -51,11 +51,7 @@ impl Trace {
     /// # Panics
     /// When it doesn't come to `ready`.
     pub fn measure() -> Self {
-        let disk = WritableDisk::of(&artefact(test(), ".qcow2"), None);
-        let mut first = Guest::test().disk(&disk).user_network().start();
-        first.ready();
-        first.power_off();
-        Self::second_boot(&disk)
+        Self::second_boot(&booted_once())
     }
 
     /// As [`Trace::measure`], of a disk that has been booted before.
@@ -63,11 +59,31 @@ impl Trace {
     /// # Panics
     /// When it doesn't come to `ready`.
     pub fn second_boot(disk: &WritableDisk) -> Self {
-        let vm = Guest::test().disk(disk).user_network().counted().start();
-        vm.ready();
-        let log = vm.probe().kernel_log();
+        let log = Self::log_of_second_boot(disk);
         Self::of(&log).unwrap_or_else(|| panic!("no trace in the kernel's log: {log:#?}"))
     }
+
+    /// The kernel's log of [`Trace::second_boot`].
+    ///
+    /// # Panics
+    /// As it does.
+    pub fn log_of_second_boot(disk: &WritableDisk) -> Vec<(Duration, String)> {
+        let vm = Guest::test().disk(disk).user_network().counted().start();
+        vm.ready();
+        vm.probe().kernel_log()
+    }
+}
+
+/// A disk with the image `test` that has been booted, and switched off in order.
+///
+/// # Panics
+/// When it doesn't come to `ready`.
+pub fn booted_once() -> WritableDisk {
+    let disk = WritableDisk::of(&artefact(test(), ".qcow2"), None);
+    let mut first = Guest::test().disk(&disk).user_network().start();
+    first.ready();
+    first.power_off();
+    disk
 }
 
 /// A state line for a table: the state and its first two facts.
