@@ -82,9 +82,10 @@ impl Coldplug {
         }
     }
 
-    /// Loads the drivers of one device that came later.
+    /// Loads the drivers of a device that came later. One like it that was there before has brought them already.
     pub(super) fn plug(&mut self, modalias: &str) -> usize {
-        load(&mut Loader::open(), &[modalias.to_owned()])
+        let is_new = self.seen.insert(modalias.to_owned());
+        if is_new { load(&mut Loader::open(), &[modalias.to_owned()]) } else { 0 }
     }
 
     fn new_devices(&mut self) -> Vec<String> {

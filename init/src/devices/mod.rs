@@ -31,7 +31,7 @@ use kmimage_contract::state_line::StateLine;
 use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::uevent::{Received, Uevent, UeventSocket};
 use kmimage_sys::{poll, process};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
@@ -90,7 +90,8 @@ struct Devices {
     links: DiskLinks,
     /// Interfaces by their last names.
     interfaces: BTreeSet<String>,
-    disks: BTreeSet<String>,
+    /// Disks and partitions; whether it is a disk.
+    disks: BTreeMap<String, bool>,
 }
 
 impl Devices {
@@ -98,7 +99,7 @@ impl Devices {
         let cmdline = facts::cmdline::read().unwrap_or_default();
         let naming = !cmdline.values("net.ifnames").any(|value| value == "0");
         let links = DiskLinks::below(Path::new("/dev/disk"));
-        Self { naming, links, interfaces: BTreeSet::new(), disks: BTreeSet::new() }
+        Self { naming, links, interfaces: BTreeSet::new(), disks: BTreeMap::new() }
     }
 
     /// Looks at everything: what is new gets its names, what is gone loses them.
@@ -111,10 +112,10 @@ impl Devices {
             self.interface_came(&name);
         }
         let there = disks::all();
-        for gone in self.disks.clone().into_iter().filter(|name| !there.contains(name)) {
+        for gone in self.disks.clone().into_keys().filter(|name| !there.contains(name)) {
             self.disk_gone(&gone);
         }
-        for name in there.iter().filter(|name| !self.disks.contains(*name)).cloned().collect::<Vec<_>>() {
+        for name in there.iter().filter(|name| !self.disks.contains_key(*name)).cloned().collect::<Vec<_>>() {
             self.disk_changed(&name);
         }
     }
@@ -168,7 +169,7 @@ impl Devices {
         if let Err(error) = self.links.set(name, disk_names::names(&facts)) {
             kernel_log::write(Level::Warning, &format!("kmimage-init: links of {name} in /dev/disk: {error}"));
         }
-        if self.disks.insert(name.to_owned()) && is_disk {
+        if self.disks.insert(name.to_owned(), is_disk).is_none() && is_disk {
             say(&StateLine::new(STATE).with("added", name).with("kind", "disk"));
         }
     }
@@ -176,7 +177,7 @@ impl Devices {
     fn disk_gone(&mut self, name: &str) {
         let _ = self.links.set(name, BTreeSet::new());
         // A partition goes with its disk, which is said once.
-        if self.disks.remove(name) && !self.disks.iter().any(|other| name.starts_with(other.as_str())) {
+        if self.disks.remove(name) == Some(true) {
             say(&StateLine::new(STATE).with("removed", name).with("kind", "disk"));
         }
     }

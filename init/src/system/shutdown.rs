@@ -1,13 +1,13 @@
 //! The way down: end what runs, write out what is not written, let go of the disks, power off or restart.
 
+use crate::failure::{self, within};
 use crate::storage::seed;
-use crate::{facts, failure, watchdog};
+use crate::{facts, watchdog};
 use kmimage_contract::paths;
 use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::process::{self, End as Ending};
 use kmimage_sys::{mount, power};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// How long processes may take to end when asked.
@@ -64,10 +64,10 @@ pub(super) fn finish(end: End) -> ! {
     end_processes();
     watchdog::feed();
     // The next boot begins with what the kernel has gathered in this one.
-    ends_within(WRITING, || drop(seed::keep(Path::new(paths::STATE))));
+    let _ = within(WRITING, || drop(seed::keep(Path::new(paths::STATE))));
     write_out();
     watchdog::feed();
-    if !ends_within(RELEASING, release_disks) {
+    if within(RELEASING, release_disks).is_none() {
         kernel_log::write(Level::Warning, "kmimage-init: a disk could not be let go in time");
     }
     watchdog::feed();
@@ -80,21 +80,10 @@ pub(super) fn finish(end: End) -> ! {
 
 /// Writes out what is not written, as far as that can be done in time. The kernel has no bound for it, so a thread waits.
 fn write_out() {
-    if !ends_within(WRITING, power::sync) {
+    if within(WRITING, power::sync).is_none() {
         let message = format!("kmimage-init: writing out took longer than {} s and goes unfinished", WRITING.as_secs());
         kernel_log::write(Level::Warning, &message);
     }
-}
-
-/// Does something on a thread of its own and waits for its end, but no longer than `limit`. `false`: it did not end in time, and may
-/// still be at it, or there was no thread to be had.
-fn ends_within(limit: Duration, act: impl FnOnce() + Send + 'static) -> bool {
-    let (done, end) = mpsc::channel();
-    let thread = std::thread::Builder::new().spawn(move || {
-        act();
-        let _ = done.send(());
-    });
-    thread.is_ok() && end.recv_timeout(limit).is_ok()
 }
 
 /// Asks every process to end, then ends those that didn't.
@@ -135,20 +124,5 @@ fn release_disks() {
             let _ = mount::remount_read_only(&target);
             let _ = mount::detach(&target);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_does_not_end_is_not_waited_for() {
-        assert!(ends_within(Duration::from_secs(60), || {}));
-        let (hold, held) = mpsc::channel::<()>();
-        assert!(!ends_within(Duration::from_millis(10), move || {
-            let _ = held.recv();
-        }));
-        drop(hold);
     }
 }

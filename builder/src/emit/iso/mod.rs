@@ -142,13 +142,13 @@ pub fn write(volume: &Volume) -> Result<Image, IsoError> {
         // The second of each pair has the other byte order.
         tables.push((names, take(length, "the path table")?, take(length, "the path table")?));
     }
-    let place_folders = |names, take: &mut dyn FnMut(usize, &str) -> Result<(u32, u32), IsoError>| {
+    let mut place_folders = |names| {
         let lengths = (0..folders.len()).map(|number| directory(&folders, number, &nowhere, names, volume.time).len());
         lengths.map(|length| take(length, "a folder")).collect::<Result<Vec<_>, _>>()
     };
     let places = Places {
-        folders: place_folders(Names::RockRidge, &mut take)?,
-        joliet_folders: place_folders(Names::Joliet, &mut take)?,
+        folders: place_folders(Names::RockRidge)?,
+        joliet_folders: place_folders(Names::Joliet)?,
         files: files.iter().map(|file| take(file.bytes.len(), &file.path)).collect::<Result<_, _>>()?,
     };
 
