@@ -106,16 +106,14 @@ fn tools_no_room_for_derived_data() {
 #[test]
 fn tools_no_room_for_the_image() {
     let bench = bench();
-    let message = |name: &str| {
-        format!(
-            "error: can't write <dir>/work/small/.set.kmimage-0/{name}
+    let message = format!(
+        "error: can't write <dir>/work/small/.set.kmimage-0/kmimage-mini-{}-amd64.raw
   caused by: No space left on device (os error 28)
-  help: Free some space, or name a folder on another disk with --output."
-        )
-    };
-    let version = env!("CARGO_PKG_VERSION");
-    refuses(&bench, "200k", &[], &message(&format!("kmimage-mini-{version}-amd64.raw")));
-    refuses(&bench, "2200k", &[], &message(&format!("kmimage-mini-{version}-amd64.root.squashfs")));
+  help: Free some space, or name a folder on another disk with --output.",
+        env!("CARGO_PKG_VERSION")
+    );
+    // With more room the disk and the root's copy are written beside each other: which of them meets the end first is chance.
+    refuses(&bench, "200k", &[], &message);
 }
 
 #[test]

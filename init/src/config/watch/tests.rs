@@ -361,5 +361,5 @@ fn tools_bad_volumes_are_refused_with_these_words() {
     // A volume that begins as FAT does, and whose root leaves it.
     let mut fat = vfat("CIDATA", &[("user-data", GOOD.as_bytes())]);
     fat.truncate(1024);
-    check(fat, "the volume is truncated: it names byte 6656, which it doesn't have");
+    check(fat, "the volume is truncated: it names byte 3584, which it doesn't have");
 }
