@@ -116,7 +116,7 @@ fn plugs(vm: &mut Vm, disk: &Path) {
     vm.unplug(1);
     vm.state_after(mark, "devices", SOON, |line| line.get("removed") == came.get("added"));
 
-    let processor = json!({ "driver": "max-x86_64-cpu", "id": "hot-cpu", "socket-id": 1, "core-id": 0, "thread-id": 0 });
+    let processor = json!({ "driver": "max-x86_64-cpu", "id": "hot-cpu", "socket-id": 0, "core-id": 1, "thread-id": 0 });
     vm.qmp.execute_with("device_add", processor);
     vm.probe()
         .until("a second processor", SOON, |probe| (probe.read("/sys/devices/system/cpu/online").trim() == "0-1").then_some(()));
