@@ -8,6 +8,7 @@
 //! applied failed=<what> cause=<text>                                                an action that did not succeed
 //! applied result=done | result=failed                                               the end
 //! ```
+//! each with `generation=`, the number that process 1 gave the decision.
 //! What a config no longer names (a kernel parameter, a module) stays until the next boot.
 
 mod apply;
@@ -20,6 +21,7 @@ pub use plan::{Action, plan};
 
 use crate::config::platform::Platform;
 use crate::desired::{Desired, Inputs, desired};
+use crate::services::GENERATION;
 use crate::{config, facts, failure};
 use kmimage_contract::machine_config::{self, MachineConfig};
 use kmimage_contract::paths;
@@ -127,7 +129,9 @@ fn failed(what: &str, cause: String) -> StateLine {
     StateLine::new("applied").with("failed", what).with("cause", cause)
 }
 
+/// Says a line, and for which decision: process 1 may have made another one meanwhile.
 fn say(line: &StateLine) {
+    let line = line.clone().with("generation", std::env::var(GENERATION).unwrap_or_default());
     let mut output = io::stdout();
     let _ = writeln!(output, "{line}").and_then(|()| output.flush());
 }

@@ -18,6 +18,8 @@ pub(super) struct Boot {
     pub(super) network: Found,
     /// Further disks that can't be had, and why.
     volumes: BTreeMap<String, String>,
+    /// How often it was decided anew what the machine is to be. What an earlier decision's child says doesn't count any more.
+    pub(super) generation: u32,
 }
 
 /// What is known of a part of the machine.
@@ -108,6 +110,7 @@ impl Boot {
             applied: Found::Unknown(String::new()),
             network: unknown("network"),
             volumes: BTreeMap::new(),
+            generation: 0,
         }
     }
 
@@ -151,6 +154,9 @@ impl Boot {
     }
 
     fn hear_applied(&mut self, line: &StateLine) -> Vec<Effect> {
+        if line.get("generation").and_then(|number| number.parse().ok()) != Some(self.generation) {
+            return Vec::new();
+        }
         if line.get("inputs").is_some() {
             return vec![Effect::InputsWritten { nameless: line.get("hostname-source") == Some("default") }];
         }
@@ -217,6 +223,7 @@ impl Boot {
         self.config = config;
         self.applied = Found::Unknown(String::new());
         self.volumes.clear();
+        self.generation += 1;
         vec![Effect::Condition("applied", false), Effect::Configure]
     }
 
@@ -382,11 +389,14 @@ mod tests {
             };
             assert_eq!(text, expect, "{line}");
         };
-        check(&mut boot, "applied failed=\"module x\" cause=\"there is none\"", "module x: there is none");
-        check(&mut boot, "applied failed=/etc cause=no", "module x: there is none");
-        check(&mut boot, "applied result=failed", "module x: there is none");
+        check(&mut boot, "applied failed=\"module x\" cause=\"there is none\" generation=1", "module x: there is none");
+        check(&mut boot, "applied failed=/etc cause=no generation=1", "module x: there is none");
+        check(&mut boot, "applied result=failed generation=1", "module x: there is none");
         check(&mut boot, "config result=taken source=iso", "Waiting { what: \"configuration\", detail: \"\" }");
-        check(&mut boot, "applied result=done", "Ready");
+        // A child that was at the config before says nothing of this one.
+        check(&mut boot, "applied result=done generation=1", "Waiting { what: \"configuration\", detail: \"\" }");
+        check(&mut boot, "applied result=done", "Waiting { what: \"configuration\", detail: \"\" }");
+        check(&mut boot, "applied result=done generation=2", "Ready");
         check(&mut boot, "storage-failed what=volume-data cause=missing", "volume data failed: missing");
         check(&mut boot, "volume name=other state=mounted", "volume data failed: missing");
         check(&mut boot, "volume name=data state=mounted", "Ready");
@@ -416,11 +426,18 @@ mod tests {
         for bad in ["-x", "x..y", "a_b", "\"a b\"", "\"\""] {
             check(&format!("network hostname={bad}"), &[]);
         }
-        check("applied inputs=written hostname=x hostname-source=config", &[Effect::InputsWritten { nameless: false }]);
-        check("applied inputs=written hostname=x hostname-source=default", &[Effect::InputsWritten { nameless: true }]);
-        check("applied failed=/etc cause=x", &[]);
-        check("applied result=failed", &[]);
-        check("applied result=done", &[Effect::Condition("applied", true)]);
+        check(
+            "applied inputs=written hostname=x hostname-source=config generation=2",
+            &[Effect::InputsWritten { nameless: false }],
+        );
+        check(
+            "applied inputs=written hostname=x hostname-source=default generation=2",
+            &[Effect::InputsWritten { nameless: true }],
+        );
+        check("applied result=done generation=1", &[]);
+        check("applied failed=/etc cause=x generation=2", &[]);
+        check("applied result=failed generation=2", &[]);
+        check("applied result=done generation=2", &[Effect::Condition("applied", true)]);
         check("time synchronized=yes offset=1", &[Effect::Condition("time", true)]);
         check("request action=power-off reason=guest-agent", &[Effect::End { restart: false, reason: "guest-agent".to_owned() }]);
         check("request action=reboot", &[Effect::End { restart: true, reason: "request".to_owned() }]);

@@ -40,8 +40,6 @@ pub(super) struct Life {
     stages: Vec<Stage>,
     /// The services of the image and the config.
     services: BTreeMap<String, Unit>,
-    /// How often it was told anew what the machine is to be.
-    generation: u32,
     /// What children read, as it was when they were told last.
     inputs: BTreeMap<&'static str, String>,
     /// The name that the network has for the machine, and whether nobody else has one.
@@ -49,6 +47,8 @@ pub(super) struct Life {
     /// Where the machine stands, since when, and whether that has been said.
     standing: Option<(Standing, Instant, bool)>,
     was_ready: bool,
+    /// Where the config was from when the machine said last that it is ready.
+    ready_with: Option<String>,
     /// What each unit may still say on the consoles.
     budgets: BTreeMap<String, Budget>,
     /// The end that is on its way.
@@ -66,11 +66,11 @@ impl Life {
             boot,
             stages: vec![Stage::Facts],
             services: BTreeMap::new(),
-            generation: 0,
             inputs: BTreeMap::new(),
             name: (None, false),
             standing: None,
             was_ready: false,
+            ready_with: None,
             budgets: BTreeMap::new(),
             ending: None,
         }
@@ -180,7 +180,6 @@ impl Life {
 
     /// Has the machine made what its config says. What children read is written first, and they start then.
     fn configure(&mut self) {
-        self.generation += 1;
         if is_there(APPLY) {
             self.add_stage(Stage::Apply);
         } else {
@@ -263,7 +262,7 @@ impl Life {
     fn want(&mut self) {
         let mut units = built_in(&self.stages);
         if let Some(apply) = units.get_mut(APPLY) {
-            apply.environment.push((GENERATION.to_owned(), self.generation.to_string()));
+            apply.environment.push((GENERATION.to_owned(), self.boot.generation.to_string()));
             let with_config = matches!(self.boot.config, Config::Taken { .. });
             apply.arguments.extend(with_config.then(|| WITH_CONFIG.to_owned()));
         }
@@ -293,7 +292,7 @@ impl Life {
         if *said {
             return Ok(());
         }
-        let mut said_now = None;
+        let (mut said_now, mut proven) = (None, false);
         match standing {
             Standing::Waiting { .. } if since.elapsed() < BOUND => return Ok(()),
             Standing::Waiting { what, detail } => {
@@ -301,7 +300,7 @@ impl Life {
                 said_now = Some(if detail.is_empty() { line } else { line.with("reason", &detail) });
             }
             Standing::Maintenance { reason } => said_now = Some(StateLine::new("maintenance").with("reason", reason)),
-            Standing::Ready if self.was_ready => {}
+            Standing::Ready if self.ready_with.as_deref() == Some(self.boot.config_source()) => {}
             Standing::Ready => {
                 let slot = proof::slot_of_verified_root(&self.root_hash)?;
                 let ready = Ready {
@@ -316,13 +315,15 @@ impl Life {
                 let _ = std::fs::write(Path::new(paths::READY), format!("{line}\n"));
                 said_now = Some(line);
                 self.was_ready = true;
+                self.ready_with = Some(self.boot.config_source().to_owned());
+                proven = matches!(self.boot.config, Config::Taken { .. });
             }
         }
         *said = true;
         if let Some(line) = said_now {
             self.say(&line);
         }
-        if self.was_ready && matches!(self.boot.config, Config::Taken { .. }) && is_there(MARK_READY) {
+        if proven && is_there(MARK_READY) {
             self.add_stage(Stage::Ready);
         }
         Ok(())
