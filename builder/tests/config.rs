@@ -57,6 +57,8 @@ fn the_role_is_the_images() {
 
 #[test]
 fn the_schema_is_the_committed_one() {
-    let schema = binary().succeed(&["config", "schema"]).stdout;
-    assert_eq!(schema, include_str!("../../docs/machine-config.schema.json"));
+    let binary = binary();
+    let schema = binary.succeed(&["config", "schema"]).stdout;
+    // What a run prints is normalised: an example's port looks like that of a server.
+    assert_eq!(schema, binary.normalise(include_bytes!("../../docs/machine-config.schema.json")));
 }
