@@ -13,8 +13,9 @@ use uuid::Uuid;
 pub const MACHINE_ID: &str = "machine-id";
 /// The file with the product UUID of the machine that the rest of `state` belongs to.
 const PRODUCT: &str = "product-uuid";
-/// What a clone does not keep, in this order: first the mark that the machine was ready, so that the sources are read anew.
-const NOT_A_CLONES: [&str; 5] = [record::READY, "kubernetes", "kubelet-pki", "last-failure", MACHINE_ID];
+/// What a clone does not keep, in this order: first the mark that the machine was ready, so that the sources are read anew; what the
+/// platform said was of the other machine.
+const NOT_A_CLONES: [&str; 6] = [record::READY, "config/platform.json", "kubernetes", "kubelet-pki", "last-failure", MACHINE_ID];
 /// Which of these are folders that stay, empty.
 const FOLDERS: [&str; 2] = ["kubernetes", "kubelet-pki"];
 /// Where the kernel shows the product UUID.
@@ -112,7 +113,8 @@ mod tests {
             for folder in ["config", "kubernetes", "kubelet-pki"] {
                 std::fs::create_dir_all(path.join(folder)).unwrap();
             }
-            for file in ["config/ready", "config/machine.toml", "kubernetes/kubelet.conf", "kubelet-pki/key", "last-failure"] {
+            let files = ["config/ready", "config/machine.toml", "config/platform.json"];
+            for file in files.into_iter().chain(["kubernetes/kubelet.conf", "kubelet-pki/key", "last-failure"]) {
                 std::fs::write(path.join(file), "x").unwrap();
             }
             Self(path)
@@ -154,7 +156,7 @@ mod tests {
         let state = State::new("clone");
         state.check(Some(FIRST), 1, (ID_1, true, false));
         state.check(Some(SECOND), 2, (ID_2, true, true));
-        for gone in ["config/ready", "kubernetes/kubelet.conf", "kubelet-pki/key", "last-failure"] {
+        for gone in ["config/ready", "config/platform.json", "kubernetes/kubelet.conf", "kubelet-pki/key", "last-failure"] {
             assert!(!state.has(gone), "{gone}");
         }
         assert!(state.has("config/machine.toml") && state.has("kubernetes") && state.has("kubelet-pki"));
