@@ -178,12 +178,13 @@ fn linked_crates(messages: &[Value], lock: &str) -> Result<BTreeSet<Crate>, Box<
     Ok(crates)
 }
 
-/// The licence that a manifest states; crates of this workspace inherit it.
+/// The licence that a manifest states, as an SPDX expression; crates of this workspace inherit it.
 fn license(manifest: &Path) -> Result<String, Box<dyn Error>> {
     let text = std::fs::read_to_string(manifest).map_err(|error| format!("{}: {error}", manifest.display()))?;
     let stated = text.lines().find_map(|line| line.strip_prefix("license = \"")?.strip_suffix('"')).map(str::to_owned);
     match stated {
-        Some(license) => Ok(license),
+        // Cargo once took a slash for OR, and older manifests have it still; SPDX has no such operator.
+        Some(license) => Ok(license.split('/').map(str::trim).collect::<Vec<_>>().join(" OR ")),
         None if text.lines().any(|line| line == "license.workspace = true") => Ok(env::var("CARGO_PKG_LICENSE")?),
         None => Ok("NOASSERTION".to_owned()),
     }
