@@ -37,7 +37,7 @@ fn tools_two_builds_are_one() {
     let folder = open_folder();
     // The second build's packages come from an exported directory, as behind an air gap: no network, another store.
     let debs = folder.path().join("debs");
-    run(kmimage().args(["cache", "export", "--lock"]).arg(lock()).arg(&debs));
+    run(kmimage().args(["cache", "export", "--profile", "base", "--lock"]).arg(lock()).arg(&debs));
     fs_err::copy(lock(), folder.path().join("kmimage.lock")).unwrap();
     let output = folder.path().join("a folder, elsewhere");
     let mut build = as_nobody(folder.path());

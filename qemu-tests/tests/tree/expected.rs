@@ -96,7 +96,7 @@ impl Expected {
         assert_eq!(self.take(by, |candidate| candidate == path).len(), 1, "no package ships {path}, which {by} replaces");
     }
 
-    /// The files and links of the profile's overlays, as they lie below `root`.
+    /// The files and links of the profile's overlays, as they lie below `root`, and the directories that nobody else has for them.
     pub(crate) fn overlays(&mut self, root: &Path, profile: &Profile) {
         for overlay in &profile.overlays {
             let folder = root.join("overlays").join(&overlay.name);
@@ -105,6 +105,12 @@ impl Expected {
             let manifest = OverlayManifest::parse("overlay.toml", &fs_err::read(manifest).unwrap()).unwrap();
             let links = manifest.links.iter().map(|(path, target)| (path.clone(), Node::symlink(target)));
             for (path, node) in links.chain(files(&folder.join("rootfs"), "")) {
+                for directory in above(&path) {
+                    if !self.nodes.contains_key(directory) {
+                        self.nodes.insert(directory.to_owned(), Node::directory());
+                        self.origins.insert(directory.to_owned(), origin.clone());
+                    }
+                }
                 self.take(&origin, |candidate| candidate == path);
                 self.nodes.insert(path.clone(), node);
                 self.origins.insert(path, origin.clone());
