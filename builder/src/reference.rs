@@ -134,3 +134,24 @@ fn meaning(schema: &Value) -> Option<String> {
     let text = schema["description"].as_str()?;
     Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
+
+/// Generated files, by their paths in the repository, are committed as they are generated.
+#[cfg(test)]
+pub(crate) fn assert_committed(files: &[(&str, String)]) {
+    let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (path, text) in files {
+        let committed = fs_err::read_to_string(repository.join(path)).unwrap_or_default();
+        assert!(committed == *text, "{path} is not what the doc comments say: run `cargo xtask docs`");
+    }
+}
+
+/// Each key of a page has a meaning, and each of these tables a part of its own.
+#[cfg(test)]
+pub(crate) fn assert_explained(page: &str, tables: &[&str]) {
+    for line in page.lines().filter(|line| line.starts_with("| `")) {
+        assert!(!line.ends_with("|  |") && !line.contains("| value"), "{line}");
+    }
+    for table in tables {
+        assert!(page.contains(&format!("### `{table}`\n")), "{table}");
+    }
+}

@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod machine_config;
 pub mod manifest;
 pub mod modules;
+pub mod notation;
 pub mod paths;
 pub mod release;
 pub mod state_line;

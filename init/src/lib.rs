@@ -25,6 +25,7 @@ pub mod stage1;
 pub mod status;
 pub mod storage;
 pub mod system;
+mod timestamp;
 pub mod watchdog;
 
 use kmimage_contract::paths;

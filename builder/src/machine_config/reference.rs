@@ -30,26 +30,17 @@ pub fn markdown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use crate::reference::{assert_committed, assert_explained};
 
     #[test]
     fn the_committed_files_are_these() {
-        for (path, text) in files() {
-            let committed =
-                fs_err::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap_or_default();
-            assert!(committed == text, "{path} is not what the doc comments say: run `cargo xtask docs`");
-        }
+        assert_committed(&files());
     }
 
     #[test]
     fn every_key_is_explained() {
-        let page = markdown();
-        for line in page.lines().filter(|line| line.starts_with("| `")) {
-            assert!(!line.ends_with("|  |") && !line.contains("| value"), "{line}");
-        }
-        for heading in ["[machine]", "[[network.interface]]", "[[network.bond]]", "[[service]]", "[service.readiness]"] {
-            assert!(page.contains(&format!("### `{heading}`\n")), "{heading}");
-        }
+        let headings = ["[machine]", "[[network.interface]]", "[[network.bond]]", "[[service]]", "[service.readiness]"];
+        assert_explained(&markdown(), &headings);
     }
 
     /// What stands in the page as a whole document is one.

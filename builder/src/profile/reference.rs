@@ -42,25 +42,16 @@ pub fn markdown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use crate::reference::{assert_committed, assert_explained};
 
     #[test]
     fn the_committed_files_are_these() {
-        for (path, text) in files() {
-            let committed =
-                fs_err::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap_or_default();
-            assert!(committed == text, "{path} is not what the doc comments say: run `cargo xtask docs`");
-        }
+        assert_committed(&files());
     }
 
     #[test]
     fn every_key_is_explained() {
-        let page = markdown();
-        for line in page.lines().filter(|line| line.starts_with("| `")) {
-            assert!(!line.ends_with("|  |") && !line.contains("| value"), "{line}");
-        }
-        for heading in ["[packages]", "[[repository]]", "[[kernel.modules.drop]]", "[without]", "[[executable]]"] {
-            assert!(page.contains(&format!("### `{heading}`\n")), "{heading}");
-        }
+        let headings = ["[packages]", "[[repository]]", "[[kernel.modules.drop]]", "[without]", "[[executable]]"];
+        assert_explained(&markdown(), &headings);
     }
 }

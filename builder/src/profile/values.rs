@@ -2,6 +2,7 @@
 
 use super::glob::PathGlob;
 use crate::compose::tree::TreePath;
+use kmimage_contract::notation;
 
 /// A profile's, overlay's, role's or repository's name: also a file name and a word of a command line.
 pub(super) fn name(text: &str) -> Result<String, String> {
@@ -102,26 +103,12 @@ pub(super) fn cmdline_word(text: &str) -> Result<String, String> {
 
 /// Permission bits: three or four octal digits.
 pub(super) fn mode(text: &str) -> Result<u16, String> {
-    let octal = text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
-    match u16::from_str_radix(text, 8) {
-        Ok(mode) if octal && (3..=4).contains(&text.len()) => Ok(mode),
-        _ => Err(format!("`{text}` is no mode: three or four octal digits, such as \"0755\"")),
-    }
+    notation::mode(text).ok_or_else(|| format!("`{text}` is no mode: three or four octal digits, such as \"0755\""))
 }
 
 /// A size: a number with KiB, MiB or GiB.
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    let bad = || format!("`{text}` is no size: a whole number and KiB, MiB or GiB, such as \"512 MiB\"");
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits).ok_or_else(bad)?;
-    let shift = match unit.trim_start() {
-        "KiB" => 10,
-        "MiB" => 20,
-        "GiB" => 30,
-        _ => return Err(bad()),
-    };
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    number.checked_mul(1 << shift).filter(|size| (1..=1 << 50).contains(size)).ok_or_else(bad)
+    notation::size(text).ok_or_else(|| format!("`{text}` is no size: a whole number and KiB, MiB or GiB, such as \"512 MiB\""))
 }
 
 /// An http or https address, without a trailing slash.
@@ -159,25 +146,6 @@ pub(super) fn suite(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes() {
-        assert_eq!(size("512 MiB"), Ok(512 << 20));
-        assert_eq!(size("4KiB"), Ok(4096));
-        for bad in ["", "MiB", "1", "1 MB", "-1 MiB", "99999999999999999999 GiB", "0 MiB", "9999999 GiB", "1 MiB ", "é"] {
-            assert!(size(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn modes() {
-        assert_eq!(mode("0755"), Ok(0o755));
-        assert_eq!(mode("4755"), Ok(0o4755));
-        assert_eq!(mode("644"), Ok(0o644));
-        for bad in ["", "75", "07555", "0o755", "0788", "+755", "-755"] {
-            assert!(mode(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn names_and_paths() {

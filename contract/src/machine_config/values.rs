@@ -1,6 +1,7 @@
 //! The small grammars of a config's values. Pure; an error is a sentence that begins with the value.
 
 use super::model::Host;
+use crate::notation;
 use std::net::{IpAddr, SocketAddr};
 
 type Judged<T> = Result<T, String>;
@@ -144,29 +145,17 @@ pub(super) fn program(text: &str) -> Judged<()> {
 
 /// Permission bits without set-uid, set-gid and sticky.
 pub(super) fn mode(text: &str) -> Judged<u32> {
-    let octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
-    match u32::from_str_radix(text, 8) {
-        Ok(mode) if octal && mode > 0o777 => {
-            Err(format!("`{text}`: set-uid, set-gid and sticky bits are not for files of a config"))
-        }
-        Ok(mode) if octal => Ok(mode),
-        _ => Err(format!("`{}` is no mode: three or four octal digits, such as \"0644\"", shown(text))),
+    match notation::mode(text) {
+        Some(mode) if mode > 0o777 => Err(format!("`{text}`: set-uid, set-gid and sticky bits are not for files of a config")),
+        Some(mode) => Ok(mode.into()),
+        None => Err(format!("`{}` is no mode: three or four octal digits, such as \"0644\"", shown(text))),
     }
 }
 
 /// A size of memory: a number with KiB, MiB or GiB.
 pub(super) fn size(text: &str) -> Judged<u64> {
-    let bad = || format!("`{}` is no size: a whole number and KiB, MiB or GiB, such as \"64 MiB\"", shown(text));
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits).ok_or_else(bad)?;
-    let shift = match unit.trim_start() {
-        "KiB" => 10,
-        "MiB" => 20,
-        "GiB" => 30,
-        _ => return Err(bad()),
-    };
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    number.checked_mul(1 << shift).filter(|size| (1..=1 << 50).contains(size)).ok_or_else(bad)
+    notation::size(text)
+        .ok_or_else(|| format!("`{}` is no size: a whole number and KiB, MiB or GiB, such as \"64 MiB\"", shown(text)))
 }
 
 /// The name of a variable of the environment (POSIX).
