@@ -62,10 +62,7 @@ fn wrong_types_and_missing_keys_point() {
 #[test]
 fn broken_toml_points() {
     check("name = \"a\"\nname = \"b\"\n", "room.toml:2:1: duplicate key\n   |\n 2 | name = \"b\"\n   | ^^^^");
-    check(
-        "name = ",
-        "room.toml:1:8: string values must be quoted, expected literal string\n   |\n 1 | name =\n   |        ^",
-    );
+    check("name = ", "room.toml:1:8: string values must be quoted, expected literal string\n   |\n 1 | name =\n   |        ^");
 }
 
 #[test]

@@ -114,14 +114,8 @@ fn lines_have_effects() {
     for bad in ["-x", "x..y", "a_b", "\"a b\"", "\"\""] {
         check(&format!("network hostname={bad}"), &[]);
     }
-    check(
-        "applied inputs=written hostname=x hostname-source=config generation=2",
-        &[Effect::InputsWritten { nameless: false }],
-    );
-    check(
-        "applied inputs=written hostname=x hostname-source=default generation=2",
-        &[Effect::InputsWritten { nameless: true }],
-    );
+    check("applied inputs=written hostname=x hostname-source=config generation=2", &[Effect::InputsWritten { nameless: false }]);
+    check("applied inputs=written hostname=x hostname-source=default generation=2", &[Effect::InputsWritten { nameless: true }]);
     check("applied result=done generation=1", &[]);
     check("applied failed=/etc cause=x generation=2", &[]);
     check("applied result=failed generation=2", &[]);
