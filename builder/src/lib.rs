@@ -27,6 +27,7 @@ pub mod resolve;
 pub mod run;
 pub mod show;
 pub mod store;
+pub(crate) mod unbuffered;
 pub mod version;
 pub mod zeros;
 

@@ -66,5 +66,5 @@ fn packed(bench: &Bench, profile: &Profile, tree: &Tree) -> u64 {
     let image = profile.image;
     let options =
         Options { level: image.compression_level, block_size: image.block_size, epoch: 0, jobs: bench.jobs, salt: None };
-    squashfs::write(tree, &options, None, Target { file: &file, offset: 0, room: None }, &silent).unwrap().len
+    squashfs::write(tree, &options, None, Target { file: &file, offset: 0, room: None, replaces: None }, &silent).unwrap().len
 }

@@ -40,7 +40,7 @@ pub(crate) fn main() {
             for _ in 0..rounds {
                 let wrote = seconds(|| {
                     let file = File::create(&image).unwrap();
-                    let target = Target { file: &file, offset: 0, room: None };
+                    let target = Target { file: &file, offset: 0, room: None, replaces: None };
                     len = squashfs::write(&tree, &options, None, target, &silent).unwrap().len;
                 });
                 let (in_order, random) =

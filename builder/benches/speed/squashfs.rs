@@ -116,7 +116,7 @@ fn row(arguments: &Arguments, tree: &Tree, blocks: &[Vec<u8>], level: i32, block
 fn write(tree: &Tree, jobs: usize, level: i32, block_size: u32, path: &Path) -> u64 {
     let file = File::create(path).unwrap();
     let options = Options { level, block_size, epoch: 0, jobs, salt: None };
-    squashfs::write(tree, &options, None, Target { file: &file, offset: 0, room: None }, &silent).unwrap().len
+    squashfs::write(tree, &options, None, Target { file: &file, offset: 0, room: None, replaces: None }, &silent).unwrap().len
 }
 
 /// The ceiling: nothing but zstd, from memory to memory.

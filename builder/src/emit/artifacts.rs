@@ -9,11 +9,13 @@ use super::{sparse, swap};
 use crate::failure::{Classified, Kind, io_kind};
 use crate::hash::Sha256Digest;
 use crate::report::{Event, Reporter};
+use crate::unbuffered;
 use kmimage_contract::manifest::Artefact;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -103,7 +105,8 @@ pub(super) fn at<T>(step: &'static str, path: &Path, result: io::Result<T>) -> R
     result.map_err(|source| ArtifactsError::Io { step, path: path.to_owned(), source })
 }
 
-const RAW: &str = ".raw";
+/// The raw disk's ending.
+pub(super) const RAW: &str = ".raw";
 const QCOW2: &str = ".qcow2";
 const ROOT: &str = ".root.squashfs";
 const UKI: &str = ".efi";
@@ -231,9 +234,14 @@ impl Staging {
         at("create", &path, File::options().read(true).write(true).create_new(true).open(&path))
     }
 
-    /// Writes a small file of the set.
+    /// The file of this name in the set that will be replaced.
+    pub fn replaces(&self, name: &str) -> Option<File> {
+        File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(self.destination.join(name)).ok()
+    }
+
+    /// Writes a file of the set that is in memory.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ArtifactsError> {
-        at("write", &self.path(name), self.create(name)?.write_all(bytes))
+        at("write", &self.path(name), unbuffered::write(&self.create(name)?, bytes, 0))
     }
 
     /// Size and SHA-256 of a finished file of the set. It is flushed to the disk meanwhile, so that [`Staging::publish`] has no need to
@@ -248,8 +256,21 @@ impl Staging {
             (digest, flush.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         at("flush", &path, flushed)?;
-        self.flushed.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        self.is_flushed(name);
         Ok(Artefact { size, sha256: at("read", &path, digest)?.to_string() })
+    }
+
+    /// Flushes a finished file of the set to the disk.
+    pub fn flush(&self, name: &str) -> Result<(), ArtifactsError> {
+        let path = self.path(name);
+        at("flush", &path, File::open(&path).and_then(|file| file.sync_all()))?;
+        self.is_flushed(name);
+        Ok(())
+    }
+
+    /// Says that a file of the set is on the disk already.
+    pub fn is_flushed(&self, name: &str) {
+        self.flushed.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
     }
 
     /// Writes SHA256SUMS, flushes everything to the disk and puts the set in its place; the set that was there is removed.
@@ -258,8 +279,7 @@ impl Staging {
         self.write(SHA256SUMS, sums(artefacts).as_bytes())?;
         let flushed = std::mem::take(&mut self.flushed).into_inner().unwrap_or_else(PoisonError::into_inner);
         for name in artefacts.keys().map(String::as_str).filter(|name| !flushed.contains(*name)).chain([SHA256SUMS]) {
-            let path = self.path(name);
-            at("flush", &path, File::open(&path).and_then(|file| file.sync_all()))?;
+            self.flush(name)?;
         }
         at("flush", &self.directory, File::open(&self.directory).and_then(|file| file.sync_all()))?;
 

@@ -1,9 +1,10 @@
 //! root image, boot image -> disk images and the other artefacts.
 //!
-//! `plan` fixes the whole disk as a value; `raw` and `qcow2` write it; `artifacts` puts all files of a build in place as one set, by `swap`;
+//! `plan` fixes the whole disk as a value; `raw` writes it, `copies` the root image and the qcow2 out of that; `artifacts` puts all files of a build in place as one set, by `swap`;
 //! `stale` tells whether that set still stands. `iso` writes ISO 9660 volumes. `manifest`, `files_tsv` and `spdx` say what it is made of.
 
 pub mod artifacts;
+pub mod copies;
 pub mod esp;
 pub mod files_tsv;
 pub mod iso;

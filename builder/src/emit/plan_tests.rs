@@ -1,5 +1,5 @@
 use super::super::esp::boot_files;
-use super::super::{qcow2, raw};
+use super::super::{copies, raw};
 use super::*;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -107,7 +107,7 @@ fn tools_judge_the_whole_disk() {
     assert_eq!(metadata.len(), plan.layout.size);
     assert!(metadata.blocks() * 512 < 12 * MIB, "{} bytes are allocated", metadata.blocks() * 512);
     let image = open("disk.qcow2");
-    qcow2::write(&disk, &image).unwrap();
+    copies::qcow2(&disk, &image).unwrap();
     tool("qemu-img", &["check", "-f", "qcow2", &text("disk.qcow2")]);
     tool("qemu-img", &["compare", "-f", "raw", "-F", "qcow2", &text("disk.raw"), &text("disk.qcow2")]);
 }

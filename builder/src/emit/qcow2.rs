@@ -2,17 +2,17 @@
 //!
 //! Layout: header, L1 table, L2 tables, data clusters in the order of the disk, refcount table and blocks at the end. A cluster
 //! of zeros has no place, wherever the host's file system keeps holes, so the same disk gives the same bytes. Format: QEMU's
-//! `docs/interop/qcow2.rst`.
+//! `docs/interop/qcow2.rst`. [`copies`](super::copies) writes it.
 
 use super::sparse;
 use crate::zeros;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
 
 pub(crate) const MAGIC: [u8; 4] = *b"QFI\xfb";
 const CLUSTER_BITS: u32 = 16;
-const CLUSTER: u64 = 1 << CLUSTER_BITS;
+pub(super) const CLUSTER: u64 = 1 << CLUSTER_BITS;
 /// Entries of 8 bytes in one cluster: what an L2 table maps, and what a cluster of the refcount table counts.
 const ENTRIES: u64 = CLUSTER / 8;
 /// Counters of 16 bits in one cluster.
@@ -20,76 +20,111 @@ const COUNTERS: u64 = CLUSTER / 2;
 /// "Refcount is exactly one": the cluster may be written in place.
 const COPIED: u64 = 1 << 63;
 
-/// Writes the raw disk `raw` as qcow2 into `out`, which must be empty. Moves the position of `raw`.
-pub fn write(raw: &File, out: &File) -> io::Result<()> {
-    let size = raw.metadata()?.len();
-    let used = used_clusters(raw, size)?;
-    let l1_entries = size.div_ceil(CLUSTER).div_ceil(ENTRIES);
-    let l1_clusters = (l1_entries * 8).div_ceil(CLUSTER).max(1);
-    let mut tables: Vec<u64> = used.iter().map(|cluster| cluster / ENTRIES).collect();
-    tables.dedup();
-
-    // Places, in clusters of the file.
-    let l2_at = 1 + l1_clusters;
-    let data_at = l2_at + tables.len() as u64;
-    let counters_at = data_at + used.len() as u64;
-    let (table_clusters, block_clusters) = counter_clusters(counters_at);
-    let blocks_at = counters_at + table_clusters;
-    let end = blocks_at + block_clusters;
-    out.set_len(end * CLUSTER)?;
-
-    out.write_all_at(&header(size, l1_entries, counters_at * CLUSTER, table_clusters), 0)?;
-    let mut l1 = vec![0u64; l1_entries as usize];
-    for (index, table) in tables.iter().enumerate() {
-        if let Some(entry) = l1.get_mut(*table as usize) {
-            *entry = ((l2_at + index as u64) * CLUSTER) | COPIED;
-        }
-    }
-    out.write_all_at(&big_endian(&l1), CLUSTER)?;
-    let mut number = data_at;
-    for (index, run) in used.chunk_by(|a, b| a / ENTRIES == b / ENTRIES).enumerate() {
-        let mut l2 = vec![0u64; ENTRIES as usize];
-        for cluster in run {
-            if let Some(entry) = l2.get_mut((cluster % ENTRIES) as usize) {
-                *entry = (number * CLUSTER) | COPIED;
-            }
-            number += 1;
-        }
-        out.write_all_at(&big_endian(&l2), (l2_at + index as u64) * CLUSTER)?;
-    }
-    let mut number = data_at;
-    for run in used.chunk_by(|a, b| a + 1 == *b) {
-        let Some(&first) = run.first() else { continue };
-        let from = first * CLUSTER;
-        let len = (run.len() as u64 * CLUSTER).min(size - from);
-        sparse::copy(raw, from, out, number * CLUSTER, len)?;
-        number += run.len() as u64;
-    }
-    let table: Vec<u64> = (0..block_clusters).map(|block| (blocks_at + block) * CLUSTER).collect();
-    out.write_all_at(&big_endian(&table), counters_at * CLUSTER)?;
-    let ones: Vec<u8> = (0..end).flat_map(|_| 1u16.to_be_bytes()).collect();
-    out.write_all_at(&ones, blocks_at * CLUSTER)
+/// Where everything of a disk goes.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// Bytes of the disk.
+    size: u64,
+    /// The clusters of the disk that have a place, ascending.
+    used: Vec<u64>,
+    l1_entries: u64,
+    /// The L1 entries that have a table, ascending.
+    tables: Vec<u64>,
+    /// Places, in clusters of the file.
+    l2_at: u64,
+    data_at: u64,
+    counters_at: u64,
+    table_clusters: u64,
+    block_clusters: u64,
+    end: u64,
 }
 
-/// The clusters of the disk that hold anything but zeros, ascending.
-fn used_clusters(raw: &File, size: u64) -> io::Result<Vec<u64>> {
-    let mut used: Vec<u64> = Vec::new();
-    let mut buffer = vec![0; 16 * CLUSTER as usize];
-    let mut next = 0;
-    for range in sparse::data_ranges(raw)? {
-        let end = range.end.div_ceil(CLUSTER);
-        let mut cluster = next.max(range.start / CLUSTER);
-        while cluster < end {
-            let count = (end - cluster).min(16);
-            let bytes = (count * CLUSTER).min(size - cluster * CLUSTER) as usize;
-            let part = &mut buffer[..bytes];
-            raw.read_exact_at(part, cluster * CLUSTER)?;
-            let held = part.chunks(CLUSTER as usize).zip(cluster..).filter(|(bytes, _)| !zeros::is_zero(bytes));
-            used.extend(held.map(|(_, number)| number));
-            cluster += count;
-        }
-        next = end.max(next);
+impl Layout {
+    /// Lays the raw disk `raw` out; its clusters are read to find out which hold nothing, apart from those in `dense`, which all get a
+    /// place. Moves the position of `raw`.
+    pub(super) fn of(raw: &File, dense: Range<u64>) -> io::Result<Self> {
+        let size = raw.metadata()?.len();
+        let used = used_clusters(raw, dense)?;
+        let l1_entries = size.div_ceil(CLUSTER).div_ceil(ENTRIES);
+        let l1_clusters = (l1_entries * 8).div_ceil(CLUSTER).max(1);
+        let mut tables: Vec<u64> = used.iter().map(|cluster| cluster / ENTRIES).collect();
+        tables.dedup();
+        let l2_at = 1 + l1_clusters;
+        let data_at = l2_at + tables.len() as u64;
+        let counters_at = data_at + used.len() as u64;
+        let (table_clusters, block_clusters) = counter_clusters(counters_at);
+        let end = counters_at + table_clusters + block_clusters;
+        Ok(Self { size, used, l1_entries, tables, l2_at, data_at, counters_at, table_clusters, block_clusters, end })
     }
+
+    /// Bytes of the file.
+    pub(super) fn len(&self) -> u64 {
+        self.end * CLUSTER
+    }
+
+    /// Bytes before the data.
+    pub(super) fn data_offset(&self) -> u64 {
+        self.data_at * CLUSTER
+    }
+
+    /// What is before the data.
+    pub(super) fn head(&self) -> Vec<u8> {
+        let mut head = header(self.size, self.l1_entries, self.counters_at * CLUSTER, self.table_clusters);
+        head.resize(CLUSTER as usize, 0);
+        let mut l1 = vec![0u64; self.l1_entries as usize];
+        for (index, table) in self.tables.iter().enumerate() {
+            if let Some(entry) = l1.get_mut(*table as usize) {
+                *entry = ((self.l2_at + index as u64) * CLUSTER) | COPIED;
+            }
+        }
+        head.extend(big_endian(&l1));
+        head.resize((self.l2_at * CLUSTER) as usize, 0);
+        let mut number = self.data_at;
+        for run in self.used.chunk_by(|a, b| a / ENTRIES == b / ENTRIES) {
+            let mut l2 = vec![0u64; ENTRIES as usize];
+            for cluster in run {
+                if let Some(entry) = l2.get_mut((cluster % ENTRIES) as usize) {
+                    *entry = (number * CLUSTER) | COPIED;
+                }
+                number += 1;
+            }
+            head.extend(big_endian(&l2));
+        }
+        head
+    }
+
+    /// What is behind the data.
+    pub(super) fn tail(&self) -> Vec<u8> {
+        let blocks_at = self.counters_at + self.table_clusters;
+        let table: Vec<u64> = (0..self.block_clusters).map(|block| (blocks_at + block) * CLUSTER).collect();
+        let mut tail = big_endian(&table);
+        tail.resize((self.table_clusters * CLUSTER) as usize, 0);
+        tail.extend((0..self.end).flat_map(|_| 1u16.to_be_bytes()));
+        tail.resize(((self.table_clusters + self.block_clusters) * CLUSTER) as usize, 0);
+        tail
+    }
+
+    /// The data: ranges of the disk as they follow one another in the file. Each is of whole clusters there, the rest of the last one
+    /// zeros.
+    pub(super) fn data(&self) -> impl Iterator<Item = Range<u64>> {
+        let runs = self.used.chunk_by(|a, b| a + 1 == *b);
+        runs.filter_map(|run| Some(run.first()? * CLUSTER..((run.last()? + 1) * CLUSTER).min(self.size)))
+    }
+}
+
+/// The clusters of the disk that hold anything but zeros, or are in `dense` as a whole, ascending.
+fn used_clusters(raw: &File, dense: Range<u64>) -> io::Result<Vec<u64>> {
+    let size = raw.metadata()?.len();
+    let dense = dense.start.div_ceil(CLUSTER)..dense.end.min(size) / CLUSTER;
+    let mut used: Vec<u64> = dense.clone().collect();
+    let mut pieces = sparse::pieces(raw)?;
+    pieces.retain(|piece| !(dense.contains(&(piece.start / CLUSTER)) && dense.contains(&((piece.end - 1) / CLUSTER))));
+    sparse::read(raw, &pieces, |at, bytes| {
+        let held = bytes.chunks(CLUSTER as usize).zip(at / CLUSTER..).filter(|(bytes, _)| !zeros::is_zero(bytes));
+        used.extend(held.map(|(_, number)| number).filter(|number| !dense.contains(number)));
+        Ok::<_, io::Error>(())
+    })?;
+    used.sort_unstable();
     Ok(used)
 }
 
@@ -133,6 +168,8 @@ fn big_endian(values: &[u64]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::emit::copies::qcow2 as write;
+    use std::os::unix::fs::FileExt;
     use std::path::Path;
     use std::process::Command;
 

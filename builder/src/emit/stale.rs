@@ -1,20 +1,23 @@
 //! Whether an output folder still is what the last build with the same inputs put there.
 //!
 //! A build leaves a [`Record`] (in the store): the key of its inputs, and a fast digest of every artefact. Size and time of a file
-//! prove nothing, so all bytes are read again, apart from holes, by several threads: 300 MB in about 0.1 s.
+//! prove nothing, so all bytes are read again, apart from holes, by several threads; all but the raw disk, which a build leaves in memory,
+//! past the page cache.
 
-use super::artifacts::SHA256SUMS;
+use super::artifacts::{RAW, SHA256SUMS};
 use super::sparse;
 use crate::parallel;
+use crate::unbuffered::{Pool, Unbuffered};
 use crate::zeros;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-const PIECE: u64 = 1 << 20;
+const PIECE: u64 = sparse::STEP;
+/// Threads per processor that read and hash: while one waits for the disk, another one hashes.
+const READERS: usize = 2;
 
 /// Length and fast digest of a file: BLAKE3 over (number, digest) of every piece that is not all zeros.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,8 +48,16 @@ impl Record {
     }
 }
 
-/// The seal of one file, on this thread. Moves its position.
-pub fn seal(file: File) -> io::Result<Seal> {
+/// The seal of bytes.
+pub fn seal_of(bytes: &[u8]) -> Seal {
+    let mut sealing = Sealing::default();
+    sealing.update(bytes);
+    sealing.finish()
+}
+
+/// The seal of one file. Moves its position.
+#[cfg(test)]
+pub(super) fn seal(file: File) -> io::Result<Seal> {
     let seals = seals(vec![(String::new(), file)], 1)?;
     seals.into_values().next().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
@@ -68,10 +79,63 @@ fn open(directory: &Path) -> io::Result<Vec<(String, File)>> {
     Ok(files)
 }
 
+/// A [`Seal`] of bytes that come one after another.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sealing {
+    len: u64,
+    /// Of the piece that is not complete: its hash, and whether it has anything but zeros.
+    piece: blake3::Hasher,
+    holds: bool,
+    pieces: blake3::Hasher,
+}
+
+impl Sealing {
+    /// Takes the next bytes.
+    pub(super) fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = (PIECE - self.len % PIECE) as usize;
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.holds |= !zeros::is_zero(now);
+            self.piece.update(now);
+            self.len += now.len() as u64;
+            if self.len.is_multiple_of(PIECE) {
+                self.complete(self.len / PIECE - 1);
+            }
+            bytes = later;
+        }
+    }
+
+    /// Takes that many zeros.
+    pub(super) fn zeros(&mut self, len: u64) {
+        let before = len.min(self.len.next_multiple_of(PIECE) - self.len);
+        sparse::zeros(before, |zeros| self.update(zeros));
+        let whole = (len - before) / PIECE * PIECE;
+        self.len += whole;
+        sparse::zeros(len - before - whole, |zeros| self.update(zeros));
+    }
+
+    fn complete(&mut self, number: u64) {
+        if std::mem::take(&mut self.holds) {
+            self.pieces.update(&number.to_le_bytes()).update(self.piece.finalize().as_bytes());
+        }
+        self.piece.reset();
+    }
+
+    /// The seal of all that was taken.
+    pub(super) fn finish(mut self) -> Seal {
+        self.complete(self.len / PIECE);
+        Seal(self.len, self.pieces.finalize().to_hex().to_string())
+    }
+}
+
+fn open_again((name, file): &(String, File)) -> io::Result<Unbuffered> {
+    if name.ends_with(RAW) { Unbuffered::cached(file) } else { Unbuffered::of(file) }
+}
+
 /// A part of a file that is hashed at once.
 struct Piece<'a> {
     file: usize,
-    open: &'a File,
+    open: &'a Unbuffered,
     number: u64,
     len: usize,
 }
@@ -79,25 +143,26 @@ struct Piece<'a> {
 fn seals(files: Vec<(String, File)>, jobs: usize) -> io::Result<BTreeMap<String, Seal>> {
     let mut lengths = Vec::new();
     let mut pieces = Vec::new();
-    for (file, (_, open)) in files.iter().enumerate() {
-        let len = open.metadata()?.len();
+    let opened = files.iter().map(open_again).collect::<io::Result<Vec<_>>>()?;
+    for (file, ((_, known), open)) in files.iter().zip(&opened).enumerate() {
+        let len = known.metadata()?.len();
         lengths.push(len);
         let mut next = 0;
-        for range in sparse::data_ranges(open)? {
+        for range in sparse::data_ranges(known)? {
             let end = range.end.min(len).div_ceil(PIECE);
             let numbers = next.max(range.start / PIECE)..end;
             pieces.extend(numbers.map(|number| Piece { file, open, number, len: PIECE.min(len - number * PIECE) as usize }));
             next = end.max(next);
         }
     }
+    let pool = Pool::new(PIECE as usize);
     let hashes = parallel::each_with(
         &pieces,
-        jobs,
-        || vec![0; PIECE as usize],
+        jobs * READERS,
+        || pool.take(),
         |buffer, piece, _| {
-            let bytes = &mut buffer[..piece.len];
-            piece.open.read_exact_at(bytes, piece.number * PIECE)?;
-            Ok::<_, io::Error>((!zeros::is_zero(bytes)).then(|| blake3::hash(bytes)))
+            piece.open.read_exact_at(buffer, piece.number * PIECE, piece.len)?;
+            Ok::<_, io::Error>((!zeros::is_zero(buffer)).then(|| blake3::hash(buffer)))
         },
     )?;
     let mut hashers = vec![blake3::Hasher::new(); files.len()];
@@ -111,13 +176,39 @@ fn seals(files: Vec<(String, File)>, jobs: usize) -> io::Result<BTreeMap<String,
         .zip(hashers)
         .map(|(len, hasher)| Seal(len, hasher.finalize().to_hex().to_string()))
         .collect::<Vec<_>>();
-    drop(pieces);
     Ok(files.into_iter().map(|(name, _)| name).zip(seals).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn bytes_in_order_have_the_seal_of_their_file() {
+        let piece = PIECE as usize;
+        let parts: [&[(u64, &[u8])]; 6] = [
+            &[],
+            &[(0, b"short")],
+            &[(3 << 20, b"")],
+            &[(100, b"data"), (2 << 20, b"more"), (5, b"")],
+            &[((1 << 20) - 2, b"over the border"), ((4 << 20) - 13, b"x")],
+            &[(0, &vec![7; 3 * piece]), (1 << 20, &vec![8; piece / 2])],
+        ];
+        for parts in parts {
+            let file = tempfile::tempfile().unwrap();
+            let mut sealing = Sealing::default();
+            let mut at = 0;
+            for (zeros, bytes) in parts {
+                sealing.zeros(*zeros);
+                bytes.chunks(300_000).for_each(|bytes| sealing.update(bytes));
+                file.write_all_at(bytes, at + zeros).unwrap();
+                at += zeros + bytes.len() as u64;
+            }
+            file.set_len(at).unwrap();
+            assert_eq!(sealing.finish(), seal(file).unwrap(), "{at} bytes");
+        }
+    }
 
     #[test]
     fn any_change_is_noticed() {

@@ -8,11 +8,12 @@ use crate::assemble::verity::{self, HashTree, VerityError};
 use crate::assemble::{initramfs, initramfs_modules, uki};
 use crate::compose::shape::BootInputs;
 use crate::compose::tree::Tree;
-use crate::emit::artifacts::{ArtifactsError, Staging, artefact_of};
+use crate::emit::artifacts::{ArtifactsError, Names, Staging, artefact_of};
+use crate::emit::copies::{self, Copied, CopyError, Wanted};
 use crate::emit::esp::boot_files;
 use crate::emit::plan::{self, RootPlace};
 use crate::emit::stale::{self, Seal};
-use crate::emit::{files_tsv, manifest, qcow2, raw, sparse, spdx};
+use crate::emit::{files_tsv, manifest, raw, spdx};
 use crate::failure::Failure;
 use crate::lock::LockedPackage;
 use crate::parallel;
@@ -20,6 +21,7 @@ use crate::profile::Profile;
 use crate::report::{Event, Reporter};
 use crate::store::Store;
 use kmimage_contract::cmdline::{Cmdline, Parameter};
+use kmimage_contract::manifest::Artefact;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
@@ -92,7 +94,8 @@ pub(super) fn root_image(
         salt: Some(salt),
     };
     let cache = BlockCache::open(store.directory().join(block_cache::FOLDER))?;
-    let target = Target { file: &disk, offset: place.root, room: Some(slot_size) };
+    let replaced = staging.replaces(&name);
+    let target = Target { file: &disk, offset: place.root, room: Some(slot_size), replaces: replaced.as_ref() };
     let summary = squashfs::write(tree, &options, Some(&cache), target, report).map_err(|error| match error {
         squashfs::Error::Write { source, .. } => io(source),
         other => other.into(),
@@ -180,39 +183,23 @@ pub(super) fn emit(
     }
     raw::finish(&plan, &root.disk).map_err(|source| cannot_write(&staging, &names.raw(), source))?;
     // The longest first: the raw disk is a gigabyte of mostly nothing, and SHA-256, which cannot be split, has to see all of it. The
-    // other threads make the rest from it meanwhile.
-    let sources = [
-        (names.raw(), Source::Raw),
-        (names.root(), Source::Root),
-        (names.uki(), Source::Uki),
-        (names.files(), Source::Files),
-        (names.spdx(), Source::Spdx),
-        (names.qcow2(), Source::Qcow2),
-        (names.raw(), Source::RawSeal),
-    ];
-    let wanted = |source: &Source| match source {
-        Source::Raw | Source::RawSeal => formats.contains(&Format::Raw),
-        Source::Qcow2 => formats.contains(&Format::Qcow2),
-        Source::Root | Source::Uki | Source::Files | Source::Spdx => true,
-    };
-    let sources: Vec<_> = sources.into_iter().filter(|(_, source)| wanted(source)).collect();
-    let made = parallel::each(&sources, identity.jobs, |(name, source), _| -> Result<_, Failure> {
-        let io = |source| cannot_write(&staging, name, source);
+    // other threads make the rest meanwhile.
+    let has_raw = formats.contains(&Format::Raw);
+    let sources = [Source::Raw, Source::Copies, Source::Uki, Source::Files, Source::Spdx];
+    let sources: Vec<_> = sources.into_iter().filter(|source| has_raw || *source != Source::Raw).collect();
+    let made = parallel::each(&sources, identity.jobs, |source, _| -> Result<Vec<Made>, Failure> {
         match source {
-            Source::Raw => return Ok((Some(staging.digest(name)?), None)),
-            Source::RawSeal => return Ok((None, Some(seal(&staging, name)?))),
-            Source::Root => sparse::copy(&root.disk, root.place.root, &staging.create(name)?, 0, root.len).map_err(io)?,
-            Source::Qcow2 => qcow2::write(&root.disk, &staging.create(name)?).map_err(io)?,
-            Source::Uki => staging.write(name, &uki)?,
-            Source::Files => staging.write(name, files_tsv::render(tree).as_bytes())?,
-            Source::Spdx => staging.write(name, sbom(identity, packages)?.as_bytes())?,
+            Source::Raw => Ok(vec![(names.raw(), Some(staging.digest(&names.raw())?), None)]),
+            Source::Copies => copies(names, root, formats, &staging),
+            Source::Uki => Ok(vec![in_memory(&staging, names.uki(), &uki)?]),
+            Source::Files => Ok(vec![in_memory(&staging, names.files(), files_tsv::render(tree).as_bytes())?]),
+            Source::Spdx => Ok(vec![in_memory(&staging, names.spdx(), sbom(identity, packages)?.as_bytes())?]),
         }
-        Ok((Some(staging.digest(name)?), Some(seal(&staging, name)?)))
     })?;
     let (mut artefacts, mut seals) = (BTreeMap::new(), BTreeMap::new());
-    for ((name, _), (artefact, seal)) in sources.iter().zip(made) {
-        artefacts.extend(artefact.map(|artefact| (name.clone(), artefact)));
+    for (name, artefact, seal) in made.into_iter().flatten() {
         seals.extend(seal.map(|seal| (name.clone(), seal)));
+        artefacts.extend(artefact.map(|artefact| (name, artefact)));
     }
     let manifest = manifest::fill(manifest::Facts {
         profile: &profile.name,
@@ -242,19 +229,51 @@ pub(super) struct Packages<'a> {
     pub(super) boot: &'a [LockedPackage],
 }
 
-/// Where an artefact comes from.
+/// Where artefacts come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     /// The raw disk is written already; it is hashed.
     Raw,
-    /// The raw disk's seal, by a thread that has nothing else left.
-    RawSeal,
-    /// Copied from its slot.
-    Root,
-    /// Made from the raw disk.
-    Qcow2,
+    /// Root image and qcow2 are copied out of the raw disk, whose seal is taken on the way.
+    Copies,
     Uki,
     Files,
     Spdx,
+}
+
+/// A file of the set by name, with what the manifest says of it and what the next build knows it by, as far as its source knows.
+type Made = (String, Option<Artefact>, Option<Seal>);
+
+fn copies(names: &Names, root: &RootImage, formats: &BTreeSet<Format>, staging: &Staging) -> Result<Vec<Made>, Failure> {
+    let root_file = staging.create(&names.root())?;
+    let qcow2_file = if formats.contains(&Format::Qcow2) { Some(staging.create(&names.qcow2())?) } else { None };
+    let wanted = Wanted {
+        disk: &root.disk,
+        root_at: root.place.root..root.place.root + root.len,
+        root: &root_file,
+        qcow2: qcow2_file.as_ref(),
+    };
+    let copies = copies::make(&wanted).map_err(|error| match error {
+        CopyError::Disk(source) => cannot_write(staging, &names.raw(), source),
+        CopyError::Root(source) => cannot_write(staging, &names.root(), source),
+        CopyError::Qcow2(source) => cannot_write(staging, &names.qcow2(), source),
+    })?;
+    let made = |name: String, copied: Copied| {
+        staging.is_flushed(&name);
+        (name, Some(Artefact { size: copied.size, sha256: copied.sha256.to_string() }), Some(copied.seal))
+    };
+    let mut all = vec![made(names.root(), copies.root)];
+    all.extend(copies.qcow2.map(|qcow2| made(names.qcow2(), qcow2)));
+    if formats.contains(&Format::Raw) {
+        all.push((names.raw(), None, Some(copies.disk)));
+    }
+    Ok(all)
+}
+
+fn in_memory(staging: &Staging, name: String, bytes: &[u8]) -> Result<Made, Failure> {
+    staging.write(&name, bytes)?;
+    staging.flush(&name)?;
+    Ok((name, Some(artefact_of(bytes)), Some(stale::seal_of(bytes))))
 }
 
 fn sbom(identity: &Identity, packages: &Packages<'_>) -> Result<String, PipelineError> {
@@ -270,9 +289,4 @@ fn sbom(identity: &Identity, packages: &Packages<'_>) -> Result<String, Pipeline
 
 fn cannot_write(staging: &Staging, name: &str, source: io::Error) -> ArtifactsError {
     ArtifactsError::Io { step: "write", path: staging.path(name), source }
-}
-
-fn seal(staging: &Staging, name: &str) -> Result<Seal, PipelineError> {
-    let file = fs_err::File::open(staging.path(name)).map_err(PipelineError::Read)?;
-    stale::seal(file.into()).map_err(PipelineError::Read)
 }

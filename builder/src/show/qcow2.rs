@@ -140,7 +140,7 @@ impl Source for Qcow2<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emit::qcow2::write;
+    use crate::emit::copies::qcow2 as write;
     use std::os::unix::fs::FileExt;
 
     fn image() -> (Vec<u8>, Vec<u8>) {

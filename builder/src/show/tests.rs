@@ -4,7 +4,7 @@ use crate::assemble::uki::{self, Inputs};
 use crate::compose::content::Content;
 use crate::compose::tree::{Entry, Origin, Tree, TreePath};
 use crate::emit::esp::boot_files;
-use crate::emit::{plan, qcow2 as qcow2_writer, raw};
+use crate::emit::{copies, plan, raw};
 use kmimage_contract::verity::RootHash;
 use std::os::unix::fs::FileExt;
 
@@ -19,7 +19,7 @@ fn tree(text: &'static [u8]) -> Tree {
 /// Writes a squashfs; its length.
 fn write_root(tree: &Tree, file: &File, offset: u64) -> u64 {
     let options = squashfs::Options { level: 3, block_size: 1 << 17, epoch: 1_781_000_000, jobs: 1, salt: None };
-    let target = squashfs::Target { file, offset, room: None };
+    let target = squashfs::Target { file, offset, room: None, replaces: None };
     squashfs::write(tree, &options, None, target, &crate::report::silent).unwrap().len
 }
 
@@ -65,7 +65,7 @@ fn a_disk_image_is_shown_raw_and_inside_a_qcow2() {
     let text = decode(&path).unwrap().to_string();
     assert_eq!(text, format!("disk image, raw, 741 MiB\n{DISK}"));
     let image = directory.path().join("qcow2");
-    qcow2_writer::write(&File::open(&path).unwrap(), &File::create(&image).unwrap()).unwrap();
+    copies::qcow2(&File::open(&path).unwrap(), &File::create(&image).unwrap()).unwrap();
     assert_eq!(decode(&image).unwrap().to_string(), text.replace("image, raw", "image, qcow2"));
 
     let json = serde_json::to_value(decode(&path).unwrap()).unwrap();
@@ -151,7 +151,7 @@ fn root_images_are_compared_wherever_they_lie() {
     let raw = write_disk(directories[0].path(), &tree(b"one"));
     let other = write_disk(directories[1].path(), &tree(b"three"));
     let image = directories[1].path().join("qcow2");
-    qcow2_writer::write(&File::open(&other).unwrap(), &File::create(&image).unwrap()).unwrap();
+    copies::qcow2(&File::open(&other).unwrap(), &File::create(&image).unwrap()).unwrap();
     let text = diff::compare(&raw, &image).unwrap().to_string();
     assert_eq!(
         text,

@@ -2,13 +2,18 @@
 
 use super::error::Error;
 use crate::assemble::verity::{DATA_BLOCK, LeafHasher, Leaves, Salt};
+use rustix::fs::{Advice, fadvise};
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes per write; a multiple of verity's block.
 const CHUNK: usize = 1 << 20;
+
+/// Chunks of a replaced file that the page cache forgets at a time.
+const FORGOTTEN: usize = 8;
 
 /// Where a squashfs goes.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +24,8 @@ pub struct Target<'a> {
     pub offset: u64,
     /// How many bytes the squashfs may have at most: the size of its partition. Not a byte is written beyond.
     pub room: Option<u64>,
+    /// The file that this one will replace, if it is known: the page cache forgets it bit by bit, and its memory is at hand for this one.
+    pub replaces: Option<&'a File>,
 }
 
 /// Takes the squashfs front to back; the first block once more at the end.
@@ -43,8 +50,12 @@ impl<'a> Sink<'a> {
             None => None,
             Some((salt, jobs)) => {
                 let file = target.file.try_clone().map_err(|source| Error::Write { at: target.offset, source })?;
+                let replaced = target.replaces.and_then(|file| file.try_clone().ok());
                 let (offset, failed) = (target.offset, Arc::clone(&failed));
                 Some(LeafHasher::start(salt, jobs, move |number, bytes| {
+                    if let Some(old) = replaced.as_ref().filter(|_| number.is_multiple_of(FORGOTTEN)) {
+                        forget(old, offset + (number * CHUNK) as u64);
+                    }
                     if let Err(error) = write_at(&file, bytes, offset + (number * CHUNK) as u64) {
                         failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                     }
@@ -122,6 +133,12 @@ impl<'a> Sink<'a> {
         write_at(self.target.file, start, self.target.offset)?;
         Ok((self.written, leaves))
     }
+}
+
+/// Memory that is free for longer may be gone when it is needed: a hypervisor takes it back, and giving it again takes ten times as long as
+/// the write that needs it. It is only a hint, so a failure is none.
+fn forget(file: &File, at: u64) {
+    let _ = fadvise(file, at, NonZeroU64::new((FORGOTTEN * CHUNK) as u64), Advice::DontNeed);
 }
 
 fn write_at(file: &File, bytes: &[u8], at: u64) -> Result<(), Error> {

@@ -132,7 +132,7 @@ impl Image {
 
 pub(super) fn write_image(tree: &Tree, options: Options, cache: Option<&BlockCache>) -> Image {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let target = Target { file: file.as_file(), offset: 0, room: None };
+    let target = Target { file: file.as_file(), offset: 0, room: None, replaces: None };
     let summary = write(tree, &options, cache, target, &silent).unwrap();
     assert_eq!(file.as_file().metadata().unwrap().len(), summary.len);
     Image { file, summary }
@@ -140,7 +140,7 @@ pub(super) fn write_image(tree: &Tree, options: Options, cache: Option<&BlockCac
 
 fn failure(tree: &Tree, options: Options) -> String {
     let file = tempfile::tempfile().unwrap();
-    write(tree, &options, None, Target { file: &file, offset: 0, room: None }, &silent).unwrap_err().to_string()
+    write(tree, &options, None, Target { file: &file, offset: 0, room: None, replaces: None }, &silent).unwrap_err().to_string()
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests judge our bytes by external tools")]
@@ -168,7 +168,7 @@ fn the_bytes_don_t_depend_on_jobs_place_or_cache() {
 
     let disk = tempfile::tempfile().unwrap();
     disk.write_all_at(&[0xaa; 3 << 20], 0).unwrap();
-    let target = Target { file: &disk, offset: 1 << 20, room: Some(one.summary.len) };
+    let target = Target { file: &disk, offset: 1 << 20, room: Some(one.summary.len), replaces: None };
     let inside = write(&tree, &options(5, 4096), None, target, &silent).unwrap();
     assert_eq!(inside.len, one.summary.len);
     let mut bytes = vec![0; 3 << 20];
@@ -226,7 +226,7 @@ fn an_image_that_does_not_fit_is_refused() {
     let mut tree = Tree::new();
     add(&mut tree, "/noise", noise(1, 3_000_000));
     let file = tempfile::tempfile().unwrap();
-    let target = Target { file: &file, offset: 4096, room: Some(2_000_000) };
+    let target = Target { file: &file, offset: 4096, room: Some(2_000_000), replaces: None };
     let error = write(&tree, &options(1, 131_072), None, target, &silent).unwrap_err();
     assert_eq!(error.to_string(), "the root image does not fit into its slot of 2000000 bytes (1 MiB)");
     assert!(file.metadata().unwrap().len() <= 2_004_096);
@@ -277,7 +277,7 @@ fn the_superblock_is_written_last() {
     file.write_all(b"hsqs").unwrap();
     let mut tree = Tree::new();
     add(&mut tree, "/noise", noise(1, 5 << 20));
-    let target = Target { file: &file, offset: 0, room: Some(4 << 20) };
+    let target = Target { file: &file, offset: 0, room: Some(4 << 20), replaces: None };
     write(&tree, &options(1, 4096), None, target, &silent).unwrap_err();
     let mut head = [1; 4096];
     file.read_exact_at(&mut head, 0).unwrap();
