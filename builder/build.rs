@@ -86,6 +86,9 @@ fn compile(workspace: &Path, target_folder: &Path, compiler: &Compiler) -> Resul
         flags.push("=");
         flags.push(to);
     }
+    // Whoever compiles with the same flags into the same folder (the tests' programs) finds all dependencies done.
+    std::fs::create_dir_all(target_folder)?;
+    std::fs::write(target_folder.join("rustflags"), flags.as_encoded_bytes())?;
     let mut cargo = command(&path_of("CARGO")?);
     cargo.current_dir(workspace);
     cargo.args(["build", "--locked", "--package", PACKAGE, "--bin", PACKAGE, "--profile", "init", "--target", TARGET]);

@@ -83,23 +83,30 @@ fn compile_probe() -> PathBuf {
     compile("kmimage-probe", "probe", &[])
 }
 
-/// Compiles a program for the image under test, static, as init is compiled, in a target folder of its own.
+/// Compiles a program for the image under test, static, as the builder compiles init and where it does, so that what both are made of is
+/// compiled once; keeps it as `name`.
 #[expect(clippy::disallowed_methods, reason = "a program for the image under test")]
-fn compile(package: &str, folder: &str, options: &[&str]) -> PathBuf {
+fn compile(package: &str, name: &str, options: &[&str]) -> PathBuf {
     const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+    // Its build leaves the flags there.
+    program("kmimage");
+    let folder = target().join("embedded-init");
+    let flags = fs_err::read_to_string(folder.join("rustflags")).expect("the flags that init was compiled with");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let folder = target().join(folder);
     let status = Command::new(cargo)
         .args(["build", "--locked", "--package", package, "--bin", package, "--profile", "init"])
         .args(options)
         .args(["--target", TRIPLE, "--target-dir"])
         .arg(&folder)
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags)
         .current_dir(root())
         .status()
         .expect("cargo");
     assert!(status.success(), "cargo build: {status}");
-    folder.join(TRIPLE).join("init").join(package)
+    // The next build of the same package takes the place of this one.
+    let (built, kept) = (folder.join(TRIPLE).join("init").join(package), self::folder().join(name));
+    fs_err::copy(built, &kept).expect("a copy of the program");
+    kept
 }
 
 /// The lock that the images are built with.

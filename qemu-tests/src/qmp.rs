@@ -46,12 +46,20 @@ impl Qmp {
     /// # Panics
     /// When QEMU refuses the command or hangs up.
     pub fn execute_with(&mut self, command: &str, arguments: Value) -> Value {
+        self.try_execute(command, arguments).expect("an answer from QMP")
+    }
+
+    /// Runs a command of a machine that may be ending. None: QEMU has hung up.
+    ///
+    /// # Panics
+    /// When QEMU refuses the command.
+    pub fn try_execute(&mut self, command: &str, arguments: Value) -> Option<Value> {
         let text = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
-        self.reader.get_mut().write_all(text.as_bytes()).expect("QMP write");
+        self.reader.get_mut().write_all(text.as_bytes()).ok()?;
         loop {
-            let message = self.receive(Duration::from_secs(10)).expect("an answer from QMP");
+            let message = self.receive(Duration::from_secs(10))?;
             if let Some(result) = message.get("return") {
-                return result.clone();
+                return Some(result.clone());
             }
             assert!(message.get("error").is_none(), "{command}: {message}");
             self.events.push(message);

@@ -18,6 +18,13 @@ pub fn become_program(path: &Path, environment: &[(&str, &str)]) -> io::Error {
     std::process::Command::new(path).env_clear().envs(environment.iter().copied()).exec()
 }
 
+/// Keeps in memory what this process has used once, its program's text included: what others need is not taken from it. Programs that
+/// it starts are not meant.
+pub fn stay_in_memory() -> io::Result<()> {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    Ok(mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)?)
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {

@@ -1,7 +1,7 @@
 //! Process 1's own children: the same binary, a row each.
 
 use super::supervisor::LOG_FILES;
-use super::unit::{Kind, Readiness, Restart, Unit};
+use super::unit::{Kind, Memory, Readiness, Restart, Unit};
 use crate::applets;
 use crate::reconcile::{APPLET as APPLY, MARK_READY};
 use kmimage_contract::paths;
@@ -48,6 +48,10 @@ const ROW: Row = Row { name: "", kind: Kind::Lasting, arguments: &[], stage: Sta
 
 /// The variable that makes a unit another one when what it reads has changed: so it is run again.
 pub(crate) const GENERATION: &str = "KMIMAGE_GENERATION";
+
+/// What is kept in memory for each, in bytes: its data, and of the program what it alone uses. Otherwise a machine whose memory runs out
+/// reads its own programs again and again, and does nothing else.
+const KEPT: u64 = 4 << 20;
 
 const ROWS: [Row; 12] = [
     Row { name: "devices", ready: "coldplug", ..ROW },
@@ -99,6 +103,7 @@ fn unit(row: &Row) -> Unit {
         },
         // Without them the machine can't be helped any more; process 1 itself is never chosen.
         oom_score: -950,
+        memory: Memory { min: Some(KEPT), ..Memory::default() },
         stop_within: Duration::from_secs(5),
         ..Unit::lasting(paths::INIT, if row.arguments.is_empty() { std::slice::from_ref(&row.name) } else { row.arguments })
     }

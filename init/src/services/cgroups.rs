@@ -11,6 +11,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// What is kept in memory for process 1, in bytes: it is what helps a machine whose memory has run out.
+const OWN: u64 = 8 << 20;
+
 /// The hierarchy as far as process 1 uses it.
 #[derive(Debug)]
 pub struct Cgroups {
@@ -27,6 +30,7 @@ impl Cgroups {
         make(&root.join("services"))?;
         hand_down(root)?;
         hand_down(&root.join("services"))?;
+        set(&init.join("memory.min"), &OWN.to_string())?;
         Ok(cgroups)
     }
 
@@ -41,13 +45,21 @@ impl Cgroups {
             ("memory.max", text(memory.max, "max")),
         ];
         for (file, value) in settings {
-            let path = folder.join(file);
-            // A kernel without the memory controller has no such file, and nothing to set.
-            if path.exists() {
-                fs::write(path, value)?;
-            }
+            set(&folder.join(file), &value)?;
         }
+        self.sum_up()?;
         Ok(folder)
+    }
+
+    /// What is kept for a group is bounded by what is kept for the one above it: that gets the sum.
+    fn sum_up(&self) -> io::Result<()> {
+        let services = self.root.join("services");
+        for file in ["memory.min", "memory.low"] {
+            let below = fs::read_dir(&services)?.flatten().filter_map(|entry| fs::read_to_string(entry.path().join(file)).ok());
+            let sum = below.filter_map(|text| text.trim().parse::<u64>().ok()).fold(0, u64::saturating_add);
+            set(&services.join(file), &sum.to_string())?;
+        }
+        Ok(())
     }
 
     /// Kills everything in a unit's group. A group that is not there has nothing to kill.
@@ -72,6 +84,8 @@ impl Cgroups {
     /// Removes a unit's empty group with those that it made in it.
     pub fn remove(&self, unit: &str) {
         remove(&self.folder(unit));
+        // What the others have is not changed by it.
+        let _ = self.sum_up();
     }
 
     fn folder(&self, unit: &str) -> PathBuf {
@@ -84,6 +98,11 @@ fn make(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         result => result,
     }
+}
+
+/// Sets what there is to set: a kernel without a controller has none of its files.
+fn set(file: &Path, value: &str) -> io::Result<()> {
+    if file.exists() { fs::write(file, value) } else { Ok(()) }
 }
 
 /// Enables in the groups below every controller that there is. One that the kernel doesn't hand down is left out.
@@ -112,6 +131,22 @@ fn value(text: &str, key: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_for_groups_is_kept_for_the_one_above() {
+        let root = tempfile::tempdir().unwrap();
+        let services = root.path().join("services");
+        for (group, least) in [("", "0"), ("a", "1048576"), ("b", "max"), ("c", "4096\n")] {
+            let folder = services.join(group);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("memory.min"), least).unwrap();
+        }
+        let cgroups = Cgroups { root: root.path().to_owned() };
+        cgroups.make("c", &Memory { min: Some(8192), low: Some(1), max: None }).unwrap();
+        assert_eq!(fs::read_to_string(services.join("memory.min")).unwrap(), "1056768");
+        // No such controller, no such file.
+        assert!(!services.join("memory.low").exists());
+    }
 
     #[test]
     fn values_are_found_by_their_whole_key() {

@@ -82,6 +82,8 @@ pub fn run() -> ! {
 
 fn serve() -> Result<std::convert::Infallible, SystemError> {
     process::clear_umask();
+    // Without it a machine whose memory has run out is slower to help, no more.
+    let _ = process::stay_in_memory();
     mounts::mount_all()?;
     let signals = Signals::open().map_err(SystemError::Events)?;
     let events = UeventSocket::open().map_err(SystemError::Events)?;

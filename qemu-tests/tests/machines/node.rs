@@ -1,8 +1,9 @@
 //! A node as its owner meets it: the qcow2, a seed made by `kmimage config seed`, a network with servers in it. One machine is looked at from
-//! everywhere; then it boots again without the seed and is the same.
+//! everywhere; then it boots again without the seed and is the same, whatever another seed says.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
+use kmimage_contract::paths;
 use kmimage_qemu_tests::guest::{Guest, WritableDisk};
 use kmimage_qemu_tests::image::{artefact, kmimage, test};
 use kmimage_qemu_tests::netns::Netns;
@@ -10,6 +11,7 @@ use kmimage_qemu_tests::netns::dnsmasq::Dnsmasq;
 use kmimage_qemu_tests::netns::servers::Server;
 use kmimage_qemu_tests::vm::Vm;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 const FIRST: &str = "52:54:00:77:00:01";
@@ -106,7 +108,7 @@ fn is_the_node(vm: &Vm, around: &Around) {
     let said =
         lan.run(&["curl", "--silent", "--retry", "20", "--retry-connrefused", "--max-time", "60", "http://10.77.0.10:8080/"]);
     assert_eq!(said, "hello from the node");
-    around.logs.wait_for("a line of its log", MINUTE, |line| line.contains("node-1").then_some(()));
+    around.logs.wait_for("the kernel's first line", MINUTE, |line| line.contains(" node-1 kernel - - - ").then_some(()));
     around.time.wait_for("a question for the time", MINUTE, |line| line.contains("mode 3").then_some(()));
     #[expect(clippy::disallowed_methods, reason = "the machine's clock is held against this one")]
     let host = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -115,6 +117,8 @@ fn is_the_node(vm: &Vm, around: &Around) {
         (7150..=7250).contains(&ahead).then_some(())
     });
 
+    assert_eq!(probe.mount("/").unwrap().kind, "squashfs");
+    assert!(probe.try_write("/usr/x", b"x").unwrap_err().contains("Read-only file system"));
     let processes = probe.processes();
     assert!(processes.iter().all(|process| !process.is_zombie()), "{processes:#?}");
     for process in processes.iter().filter(|process| !process.is_kernel()) {
@@ -135,11 +139,16 @@ fn agent_knows_it(vm: &Vm) {
     assert_eq!(ask("guest-get-host-name")["host-name"], "node-1");
     assert!(ask("guest-get-osinfo")["kernel-release"].is_string());
     assert!(ask("guest-info")["supported_commands"].as_array().is_some_and(|commands| !commands.is_empty()));
+    assert_eq!(ask("guest-get-osinfo")["id"], "kmimage");
+    let time = Duration::from_nanos(ask("guest-get-time").as_u64().unwrap());
+    assert!(time.abs_diff(vm.probe().clock()) < MINUTE, "{time:?}");
     let interfaces = ask("guest-network-get-interfaces");
     let of_first = |interface: &&Value| interface["hardware-address"] == FIRST;
     let first = interfaces.as_array().unwrap().iter().find(of_first).unwrap_or_else(|| panic!("{interfaces}"));
     let addresses = first["ip-addresses"].as_array().unwrap();
     assert!(addresses.iter().any(|address| address["ip-address"] == "10.77.0.10" && address["prefix"] == 24), "{interfaces}");
+    let refused = agent.ask("guest-exec", json!({ "path": "/bin/sh" }), MINUTE).unwrap();
+    assert_eq!(refused["error"]["class"], "CommandNotFound");
 }
 
 fn things_come_and_go(vm: &mut Vm, disk: &std::path::Path) {
@@ -156,24 +165,31 @@ fn things_come_and_go(vm: &mut Vm, disk: &std::path::Path) {
     vm.probe().until("the network card gone", MINUTE, |probe| (!has_third(probe.network())).then_some(()));
 }
 
+/// A seed as its owner makes it.
+fn seed(folder: &Path, name: &str, config: &str) -> PathBuf {
+    let (document, seed) = (folder.join(format!("{name}.toml")), folder.join(format!("{name}.iso")));
+    fs_err::write(&document, config).unwrap();
+    let status = kmimage().args(["config", "seed"]).arg(&document).arg("-o").arg(&seed).status().unwrap();
+    assert!(status.success(), "kmimage config seed: {status}");
+    seed
+}
+
 #[test]
 fn vm_a_node_with_a_seed_and_again_without() {
     let folder = tempfile::tempdir().unwrap();
-    let (config, seed, extra) =
-        (folder.path().join("node.toml"), folder.path().join("seed.iso"), folder.path().join("extra.raw"));
-    fs_err::write(&config, CONFIG).unwrap();
+    let extra = folder.path().join("extra.raw");
     fs_err::File::create(&extra).unwrap().set_len(16 << 20).unwrap();
-    let status = kmimage().args(["config", "seed"]).arg(&config).arg("-o").arg(&seed).status().unwrap();
-    assert!(status.success(), "kmimage config seed: {status}");
     let disk = WritableDisk::of(&artefact(test(), ".qcow2"), None);
 
     let around = self::around();
     let guest = || Guest::test().disk(&disk).tap(&around.lan, "tap0", FIRST).tap(&around.lan, "tap1", SECOND).hot_slots().agent();
-    let mut vm = guest().cdrom(&seed).start();
-    vm.ready();
+    let mut vm = guest().cdrom(&seed(folder.path(), "node", CONFIG)).start();
+    assert_eq!(vm.ready().config, "nocloud:/dev/sr0");
+    assert_eq!(vm.probe().read(paths::MACHINE_CONFIG), CONFIG);
     is_the_node(&vm, &around);
     agent_knows_it(&vm);
     things_come_and_go(&mut vm, &extra);
+    vm.probe().until("the mark", MINUTE, |probe| probe.exists(paths::READY_MARK).then_some(()));
     // As Proxmox shuts a machine down: the agent is asked, and says nothing.
     let answer = vm.agent().ask("guest-shutdown", json!({ "mode": "powerdown" }), Duration::from_secs(5));
     assert!(answer.is_none(), "{answer:?}");
@@ -182,8 +198,14 @@ fn vm_a_node_with_a_seed_and_again_without() {
     vm.assert_no_crash();
 
     let mut vm = guest().start();
-    vm.ready();
+    assert_eq!(vm.ready().config, "state");
     is_the_node(&vm, &around);
+    // Another seed changes nothing any more, and is named.
+    let mark = vm.mark();
+    vm.plug_disk(0, &seed(folder.path(), "other", &CONFIG.replace("node-1", "node-2")), "other", true);
+    let ignored = vm.state_after(mark, "config", MINUTE, |line| line.get("result") == Some("ignored"));
+    assert!(ignored.get("source").is_some_and(|source| source.starts_with("nocloud:/dev/vd")), "{ignored}");
+    assert_eq!(vm.probe().sysctl("kernel.hostname"), "node-1");
     vm.power_off();
     vm.assert_no_crash();
 }

@@ -1,4 +1,5 @@
-//! Every source of a config in a real machine; refusals, and seeds that heal them while the machine runs.
+//! Every source of a config in a real machine; refusals, and seeds that heal them while the machine runs. fw_cfg is seen in `services`, a
+//! seed that is kept on `state` in `node`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
@@ -78,15 +79,6 @@ fn takes(vm: &Vm, mark: Mark, source: &str, hostname: &str) {
     assert_eq!(vm.probe().read("/proc/sys/kernel/hostname").trim_end(), hostname);
 }
 
-/// Presses the power button once there is one: its driver is among what a machine loads without waiting for it.
-fn power_off(vm: &mut Vm) {
-    let is_button = |name: &String| name.starts_with("event");
-    vm.probe().until("a power button", WAIT, |probe| {
-        (probe.exists("/dev/input") && probe.list("/dev/input").iter().any(is_button)).then_some(())
-    });
-    vm.power_off();
-}
-
 /// The machine refuses a config and says why, does not become ready, and heals by a seed that is plugged in.
 #[track_caller]
 fn refuses_and_heals(vm: &mut Vm, files: &Files, source: &str, error: &str) {
@@ -121,30 +113,6 @@ fn with_esp_file(files: &Files, content: &str) -> PathBuf {
 }
 
 #[test]
-fn vm_a_seed_is_kept_on_state_and_outranks_a_later_one() {
-    let files = Files::new();
-    let disk = WritableDisk::of(&artefact(image::test(), ".qcow2"), None);
-    let mut vm = Guest::test().disk(&disk).user_network().cdrom(&files.seed("seed.iso", "from-seed")).start();
-    takes(&vm, Mark::default(), "nocloud:/dev/sr0", "from-seed");
-    assert_eq!(vm.probe().read(paths::MACHINE_CONFIG), config("from-seed"));
-    vm.probe().until("the mark", WAIT, |probe| probe.exists(paths::READY_MARK).then_some(()));
-    power_off(&mut vm);
-
-    // Without the seed.
-    let mut vm = Guest::test().disk(&disk).user_network().start();
-    takes(&vm, Mark::default(), "state", "from-seed");
-    power_off(&mut vm);
-
-    // With another one.
-    let mut vm = Guest::test().disk(&disk).user_network().cdrom(&files.seed("other.iso", "other")).start();
-    takes(&vm, Mark::default(), "state", "from-seed");
-    let ignored = says(&vm, Mark::default(), "ignored");
-    assert_eq!(ignored.get("source"), Some("nocloud:/dev/sr0"));
-    power_off(&mut vm);
-    vm.assert_no_crash();
-}
-
-#[test]
 fn vm_a_bad_config_on_state_is_refused_and_healed() {
     let files = Files::new();
     let disk = WritableDisk::of(&artefact(image::test(), ".qcow2"), None);
@@ -152,7 +120,7 @@ fn vm_a_bad_config_on_state_is_refused_and_healed() {
     takes(&vm, Mark::default(), "nocloud:/dev/sr0", "from-seed");
     vm.probe().until("the mark", WAIT, |probe| probe.exists(paths::READY_MARK).then_some(()));
     vm.probe().write(&format!("{}/machine.toml", paths::STATE_CONFIG), BAD.as_bytes());
-    power_off(&mut vm);
+    vm.power_off();
     let mut vm = Guest::test().disk(&disk).user_network().hot_slots().start();
     refuses_and_heals(&mut vm, &files, "state", &BAD_ERROR.replace("user-data", "machine.toml"));
 }
@@ -204,15 +172,11 @@ fn vm_what_a_url_has_is_taken_once_the_network_is_there() {
 }
 
 #[test]
-fn vm_smbios_fw_cfg_and_the_esp_are_sources() {
+fn vm_smbios_and_the_esp_are_sources() {
     let files = Files::new();
     let oem = files.write("oem", format!("kmimage.config={}", config("by-smbios")));
     let vm = Guest::test().user_network().oem_string_file(&oem).start();
     takes(&vm, Mark::default(), "smbios", "by-smbios");
-    drop(vm);
-    let document = files.write("fw-cfg.toml", config("by-fw-cfg"));
-    let vm = Guest::test().user_network().fw_cfg("opt/org.kmimage/config", &document).start();
-    takes(&vm, Mark::default(), "fw_cfg", "by-fw-cfg");
     drop(vm);
     let disk = WritableDisk::of(&with_esp_file(&files, &config("by-esp")), None);
     let vm = Guest::test().disk(&disk).user_network().start();

@@ -24,9 +24,7 @@ fn boots(ending: &str, chipset: Chipset, bus: DiskBus) {
     let manifest = fs_err::read(artefact(base(), "-amd64.json")).expect("the manifest");
     let manifest: Manifest = serde_json::from_slice(&manifest).expect("a manifest");
     assert_eq!((ready.root_hash, ready.version), (manifest.verity.root_hash, manifest.image_version));
-    vm.qmp.execute("system_powerdown");
-    let status = vm.wait_for_exit(Duration::from_secs(60));
-    assert!(status.success(), "QEMU: {status}");
+    vm.power_off();
     vm.assert_no_crash();
 }
 
