@@ -1,11 +1,11 @@
 //! DHCPv6 on one link: mozim's client, which asks, renews and rebinds; what it doesn't do is here.
 //!
-//! It runs only where a router's advertisement says that addresses come by DHCPv6 (the M flag). Stateless DHCPv6 (the O flag alone)
-//! is not asked for: name servers come with the advertisements.
+//! It runs only where a router's advertisement says that addresses come by DHCPv6 (the M flag). Where it says that of everything but
+//! addresses (the O flag alone), that is `information`'s.
 
 use super::leases::Lease6;
-use super::names;
-use mozim::{DhcpV6Client, DhcpV6Config, DhcpV6Duid, DhcpV6Lease, DhcpV6Mode, DhcpV6State};
+use super::{information, names};
+use mozim::{DhcpV6Client, DhcpV6Config, DhcpV6Duid, DhcpV6DuidUuid, DhcpV6Lease, DhcpV6Mode, DhcpV6State};
 use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -23,6 +23,16 @@ pub(crate) struct Link {
     pub(crate) name: String,
     pub(crate) link_local: Ipv6Addr,
     pub(crate) mac: [u8; 6],
+    pub(crate) asks: Asks,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// An address, and all else.
+    Address,
+    /// All else alone.
+    Information,
 }
 
 /// Runs a client on a link until it is dropped. When the carrier was away it asks anew, and the address stays until there is an answer
@@ -33,6 +43,10 @@ pub(crate) async fn run(
     mut carrier: watch::Receiver<bool>,
     reports: mpsc::UnboundedSender<Report>,
 ) {
+    if link.asks == Asks::Information {
+        let identifier = identifier(&link, duid);
+        return information::run(link, identifier, carrier, reports).await;
+    }
     let mut lease: Option<(DhcpV6Lease, Instant)> = None;
     loop {
         while !*carrier.borrow_and_update() {
@@ -85,11 +99,16 @@ fn config(link: &Link, duid: Option<[u8; 16]>) -> DhcpV6Config {
     let [.., a, b, c, d] = link.mac;
     config.set_iaid(u32::from_be_bytes([a, b, c, d]));
     match duid {
-        // DUID-UUID (RFC 6355).
-        Some(id) => config.set_duid(DhcpV6Duid::Raw([&[0, 4][..], &id].concat())),
+        // DUID-UUID (RFC 6355). As such: mozim holds it against what comes back by its kind, so that the same bytes as `Raw` never match.
+        Some(id) => config.set_duid(DhcpV6Duid::UUID(DhcpV6DuidUuid::new(u128::from_be_bytes(id)))),
         None => config.set_duid_by_iface_mac(&link.mac),
     };
     config
+}
+
+/// The machine's identifier as it is sent: of its id (DUID-UUID), else of the card (DUID-LL, Ethernet).
+fn identifier(link: &Link, duid: Option<[u8; 16]>) -> Vec<u8> {
+    duid.map_or_else(|| [&[0, 3, 0, 1][..], &link.mac].concat(), |id| [&[0, 4][..], &id].concat())
 }
 
 fn plain(lease: &DhcpV6Lease) -> Lease6 {
@@ -99,7 +118,7 @@ fn plain(lease: &DhcpV6Lease) -> Lease6 {
     };
     let server = |text: &&String| text.parse::<Ipv6Addr>().is_ok() || names::is_domain(text);
     Lease6 {
-        address: lease.address,
+        address: Some(lease.address),
         dns: lease.dns_srvs.clone(),
         search: names(&lease.domain_list),
         ntp: lease.ntp_srvs.iter().filter(server).cloned().collect(),

@@ -169,7 +169,7 @@ fn driver(class: &Path, name: &str) -> Option<String> {
 }
 
 fn ipv6(settings: &[AfSpecInet6]) -> Option<Ipv6> {
-    let mut ipv6 = Ipv6 { accept_ra: 0, link_local: true, managed: false };
+    let mut ipv6 = Ipv6 { accept_ra: 0, link_local: true, managed: false, informed: false };
     let mut known = false;
     for setting in settings {
         match setting {
@@ -178,7 +178,10 @@ fn ipv6(settings: &[AfSpecInet6]) -> Option<Ipv6> {
                 known = true;
             }
             AfSpecInet6::AddrGenMode(mode) => ipv6.link_local = *mode != In6AddrGenMode::None,
-            AfSpecInet6::Flags(flags) => ipv6.managed = flags.contains(Inet6IfaceFlags::RaManaged),
+            AfSpecInet6::Flags(flags) => {
+                ipv6.managed = flags.contains(Inet6IfaceFlags::RaManaged);
+                ipv6.informed = flags.contains(Inet6IfaceFlags::Otherconf);
+            }
             _ => {}
         }
     }

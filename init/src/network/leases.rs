@@ -24,10 +24,11 @@ pub(crate) struct LinkLeases {
     pub(crate) router: RouterDns,
 }
 
-/// An address from DHCPv6.
+/// What DHCPv6 has given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lease6 {
-    pub(crate) address: Ipv6Addr,
+    /// `None`: none was asked for.
+    pub(crate) address: Option<Ipv6Addr>,
     pub(crate) dns: Vec<Ipv6Addr>,
     pub(crate) search: Vec<String>,
     pub(crate) ntp: Vec<String>,

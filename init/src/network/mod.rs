@@ -11,6 +11,7 @@ pub mod desired;
 mod dhcp4;
 mod dhcp6;
 mod files;
+mod information;
 mod kernel;
 mod leases;
 mod memory;

@@ -63,6 +63,8 @@ pub(crate) struct Ipv6 {
     pub(crate) link_local: bool,
     /// The M flag of the last router advertisement: addresses come by DHCPv6.
     pub(crate) managed: bool,
+    /// The O flag: all else comes by DHCPv6.
+    pub(crate) informed: bool,
 }
 
 /// An address on a link.

@@ -265,16 +265,21 @@ impl Network {
                 clients.ipv4 =
                     Some(tokio::spawn(dhcp4::run(wish.index, client, clients.carrier.subscribe(), self.reports4.clone())));
             }
-            let asks = wish.dhcp.ipv6() && link.ipv6.is_some_and(|ipv6| ipv6.managed);
-            let here = link_local(observed, wish.index).filter(|_| asks).map(|link_local| dhcp6::Link {
+            let asks = link.ipv6.filter(|_| wish.dhcp.ipv6()).and_then(|ipv6| match (ipv6.managed, ipv6.informed) {
+                (true, _) => Some(dhcp6::Asks::Address),
+                (false, true) => Some(dhcp6::Asks::Information),
+                (false, false) => None,
+            });
+            let here = link_local(observed, wish.index).zip(asks).map(|(link_local, asks)| dhcp6::Link {
                 index: wish.index,
                 name: link.name.clone(),
                 link_local,
                 mac: mac.0,
+                asks,
             });
             let known = clients.ipv6.as_ref().map(|(link, _)| link);
             // Without carrier its link-local address may go; the client waits.
-            if known != here.as_ref() && (link.carrier || !asks) {
+            if known != here.as_ref() && (link.carrier || asks.is_none()) {
                 clients.ipv6.take().iter().for_each(|(_, task)| task.abort());
                 clients.ipv6 = here.map(|link| {
                     let duid = self.desired.machine_id.as_deref().and_then(duid);

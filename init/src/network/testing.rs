@@ -27,19 +27,19 @@ pub(crate) fn card(name: &str, last: u8) -> Link {
         carrier: false,
         mtu: 1500,
         master: None,
-        ipv6: Some(Ipv6 { accept_ra: 1, link_local: true, managed: false }),
+        ipv6: Some(Ipv6 { accept_ra: 1, link_local: true, managed: false, informed: false }),
     }
 }
 
 /// The same, up, with carrier and our mark, taking router advertisements.
 pub(crate) fn settled(name: &str, last: u8) -> Link {
-    let ipv6 = Some(Ipv6 { accept_ra: 2, link_local: true, managed: false });
+    let ipv6 = Some(Ipv6 { accept_ra: 2, link_local: true, managed: false, informed: false });
     Link { ours: true, up: true, carrier: true, ipv6, ..card(name, last) }
 }
 
 /// A link of a kind that we made and that ignores routers.
 pub(crate) fn made(name: &str, kind: Kind) -> Link {
-    let ipv6 = Some(Ipv6 { accept_ra: 0, link_local: true, managed: false });
+    let ipv6 = Some(Ipv6 { accept_ra: 0, link_local: true, managed: false, informed: false });
     Link { kind, driver: None, ipv6, ..settled(name, 99) }
 }
 

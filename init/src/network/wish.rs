@@ -181,8 +181,8 @@ fn wish(index: u32, name: &str, master: Option<Master>, addressing: &Addressing,
     if wish.dhcp.ipv4() {
         add_ipv4(&mut wish, lease, observed);
     }
-    if let Some(lease) = lease.ipv6.as_ref().filter(|_| wish.dhcp.ipv6()) {
-        let cidr = Cidr::new(IpAddr::V6(lease.address), 128);
+    if let Some(address) = lease.ipv6.as_ref().filter(|_| wish.dhcp.ipv6()).and_then(|lease| lease.address) {
+        let cidr = Cidr::new(IpAddr::V6(address), 128);
         wish.addresses.extend(cidr.filter(|cidr| !wish.addresses.contains(cidr)));
     }
     wish

@@ -12,7 +12,7 @@ fn state() -> (Desired, Observed, Leases) {
     let mut first = lease("10.0.0.9/24", "10.0.0.1");
     first.router = RouterDns { servers: vec!["fd00::1".parse().unwrap()], search: vec!["six.example.org".to_owned()] };
     first.ipv6 = Some(Lease6 {
-        address: "fd00::9".parse().unwrap(),
+        address: Some("fd00::9".parse().unwrap()),
         dns: vec!["fd00::1".parse().unwrap()],
         search: vec!["example.org".to_owned()],
         ntp: vec!["ntp.example.org".to_owned()],
