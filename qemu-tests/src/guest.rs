@@ -200,6 +200,11 @@ impl<'a> Guest<'a> {
         self.option("-smbios", joined("type=11,path=", file))
     }
 
+    /// With more words on the kernel's command line, as systemd's boot stub takes them where Secure Boot is off.
+    pub fn on_command_line(self, words: &str) -> Self {
+        self.oem_string(&format!("io.systemd.stub.kernel-cmdline-extra={words}"))
+    }
+
     /// With this serial number of the system: `ds=nocloud;...`.
     pub fn system_serial(self, text: &str) -> Self {
         self.option("-smbios", format!("type=1,serial={}", text.replace(',', ",,")))

@@ -85,21 +85,18 @@ fn compile_probe() -> PathBuf {
 
 /// Compiles a program for the image under test, static, as the builder compiles init and where it does, so that what both are made of is
 /// compiled once; keeps it as `name`.
-#[expect(clippy::disallowed_methods, reason = "a program for the image under test")]
 fn compile(package: &str, name: &str, options: &[&str]) -> PathBuf {
     const TRIPLE: &str = "x86_64-unknown-linux-gnu";
     // Its build leaves the flags there.
     program("kmimage");
     let folder = target().join("embedded-init");
     let flags = fs_err::read_to_string(folder.join("rustflags")).expect("the flags that init was compiled with");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = cargo()
         .args(["build", "--locked", "--package", package, "--bin", package, "--profile", "init"])
         .args(options)
         .args(["--target", TRIPLE, "--target-dir"])
         .arg(&folder)
         .env("CARGO_ENCODED_RUSTFLAGS", flags)
-        .current_dir(root())
         .status()
         .expect("cargo");
     assert!(status.success(), "cargo build: {status}");
@@ -154,22 +151,33 @@ pub fn kmimage() -> Command {
 ///
 /// # Panics
 /// When it does not compile.
-#[expect(clippy::disallowed_methods, reason = "the product under test is a program")]
 pub fn program(name: &str) -> PathBuf {
     static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     if !built.contains(name) {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo)
+        let status = cargo()
             // Of the whole workspace: its packages together decide the features of dependencies, and so what has to be compiled.
             .args(["build", "--locked", "--quiet", "--workspace", "--bin", name])
-            .current_dir(root())
             .status()
             .expect("cargo");
         assert!(status.success(), "cargo build: {status}");
         built.insert(name.to_owned());
     }
     target().join("debug").join(name)
+}
+
+/// Cargo in the repository's root, as from a shell. What the cargo that runs this test tells it about its package would have build
+/// scripts that ask for it (ring's does) run again, and all that depends on them compiled again, here and once more by the next shell.
+#[expect(clippy::disallowed_methods, reason = "what is tested is compiled by cargo")]
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo.current_dir(root());
+    cargo
 }
 
 fn root() -> &'static Path {

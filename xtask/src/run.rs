@@ -19,9 +19,15 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     Command::new(program)
 }
 
-/// Cargo, the one that runs us.
+/// Cargo, the one that runs us, as from a shell: what it tells us about our own package would have build scripts that ask for it (ring's
+/// does) run again, and all that depends on them compiled again.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            cargo.env_remove(name);
+        }
+    }
     cargo.args(arguments);
     cargo
 }

@@ -17,6 +17,7 @@ Examples:
   kmimage run --profile base                      build if stale, boot, console on this terminal (Ctrl-A X ends it)
   kmimage run --profile base --until-ready        the same, but end as soon as the machine says that it is ready
   kmimage run out/base/*.qcow2 --disk nvme        boot a file, its disk on NVMe
+  kmimage run --profile base --seed node-1.iso    boot with the config that `kmimage config seed` wrote
 
 Writes of the machine are thrown away unless --persistent is given.")]
 pub struct Arguments {
@@ -41,6 +42,12 @@ pub struct Arguments {
     /// Keep what the machine writes to its disk.
     #[arg(long)]
     persistent: bool,
+    /// A NoCloud volume in a CD drive, such as `kmimage config seed` writes: the machine's config.
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
+    /// Where the guest agent's port leads: a unix socket that QEMU makes.
+    #[arg(long, value_name = "SOCKET")]
+    agent: Option<PathBuf>,
     /// End successfully as soon as the machine says that it is ready, or fail after so long [default: 300].
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "300")]
     until_ready: Option<u64>,
@@ -65,7 +72,13 @@ pub fn main(arguments: &Arguments, report: Reporter<'_>) -> Outcome {
         bus: arguments.disk,
         persistent: arguments.persistent,
     };
-    let prepared = qemu::prepare(&request)?;
+    let mut prepared = qemu::prepare(&request)?;
+    if let Some(seed) = &arguments.seed {
+        prepared.machine.insert_seed(seed);
+    }
+    if let Some(socket) = &arguments.agent {
+        prepared.machine.offer_agent(socket);
+    }
     report(Event::Stage(format!("booting {} with {}", request.image.display(), prepared.accelerator)));
     if let Some(seconds) = arguments.until_ready {
         qemu::until_ready(&prepared, Duration::from_secs(seconds), &mut std::io::stdout().lock())?;

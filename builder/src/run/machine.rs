@@ -131,6 +131,23 @@ impl Machine {
         arguments.0
     }
 
+    /// Puts a CD into a drive of its own: a NoCloud seed.
+    pub fn insert_seed(&mut self, image: &std::path::Path) {
+        let mut arguments = Arguments::default();
+        arguments.pair("-drive", file("if=none,id=seed,media=cdrom,readonly=on,format=raw", image));
+        arguments.pair("-device", "ide-cd,drive=seed");
+        self.further.extend(arguments.0);
+    }
+
+    /// Has the guest agent's port lead to a unix socket, which QEMU makes.
+    pub fn offer_agent(&mut self, socket: &std::path::Path) {
+        let mut arguments = Arguments::default();
+        arguments.pair("-chardev", joined("socket,id=agent,server=on,wait=off,path=", socket, ""));
+        arguments.pair("-device", "virtio-serial-pci");
+        arguments.pair("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0");
+        self.further.extend(arguments.0);
+    }
+
     fn disk_devices(&self) -> Vec<&'static str> {
         match (self.bus, self.chipset) {
             (DiskBus::Virtio, _) => vec!["virtio-blk-pci,drive=disk0,bootindex=1"],
@@ -204,6 +221,16 @@ mod tests {
     #[test]
     fn a_comma_in_a_path_is_doubled() {
         assert!(text(&machine()).contains("snapshot=on,file=/images/a,,b.raw "));
+    }
+
+    #[test]
+    fn a_seed_and_an_agent_are_further_devices() {
+        let mut machine = machine();
+        machine.insert_seed("/a,b.iso".as_ref());
+        machine.offer_agent("/run/x".as_ref());
+        let text = text(&machine);
+        assert!(text.contains("media=cdrom,readonly=on,format=raw,file=/a,,b.iso -device ide-cd,drive=seed"), "{text}");
+        assert!(text.contains("path=/run/x -device virtio-serial-pci -device virtserialport,chardev=agent,"), "{text}");
     }
 
     #[test]

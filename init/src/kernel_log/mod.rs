@@ -2,8 +2,10 @@
 //! puts into a bounded ring and hands on to /var/log/kernel.log and the log's receiver, like any unit's.
 //!
 //! It also does what has to be done once for a boot's history, as soon as `state` is there: it counts boots that never became ready
-//! ([`boots`]), says why the last one ended badly, and moves what a crashed kernel left with the firmware (pstore) to `state`.
+//! ([`boots`]), says why the last one ended badly, keeps what the machine says of itself (`boot_log`), and moves what a crashed kernel left
+//! with the firmware (pstore) to `state`.
 
+mod boot_log;
 pub mod boots;
 mod pstore;
 mod record;
@@ -11,6 +13,7 @@ mod record;
 pub use record::{LEVELS, Record};
 
 use crate::facts;
+use boot_log::BootLog;
 use kmimage_contract::paths;
 use kmimage_contract::state_line::StateLine;
 use kmimage_sys::kernel_log::{KernelLog, Read};
@@ -65,6 +68,13 @@ fn follow(state: Option<&Path>) -> io::Result<()> {
     let mut signals = Signals::open()?;
     let mut log = KernelLog::open()?;
     let mut last = std::fs::read_to_string(Path::new(PLACE)).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let mut boot_log = state.and_then(|state| match BootLog::open(state, last.is_some()) {
+        Ok(log) => Some(log),
+        Err(error) => {
+            note(Err(error));
+            None
+        }
+    });
     let mut proven = false;
     let mut out = BufWriter::new(io::stderr());
     loop {
@@ -74,6 +84,11 @@ fn follow(state: Option<&Path>) -> io::Result<()> {
                 if let Some(record) = record {
                     last = Some(record.sequence);
                     writeln!(out, "{record}")?;
+                    // A disk that can't take it won't take the rest either: that is said once.
+                    if let Some(Err(error)) = boot_log.as_mut().map(|log| log.add(&record)) {
+                        boot_log = None;
+                        note(Err(error));
+                    }
                 }
                 continue;
             }

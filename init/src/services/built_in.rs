@@ -4,6 +4,7 @@ use super::supervisor::LOG_FILES;
 use super::unit::{Kind, Memory, Readiness, Restart, Unit};
 use crate::applets;
 use crate::reconcile::{APPLET as APPLY, MARK_READY};
+use kmimage_contract::machine_config::Capability;
 use kmimage_contract::paths;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,7 +24,29 @@ struct Row {
     ready: &'static str,
     /// How many seconds others wait for that. 0: as long as it takes.
     awaited: u64,
+    /// The capabilities that it keeps.
+    keeps: Keeps,
 }
+
+/// What a child may do beyond what files allow their owner.
+#[derive(Debug, Clone, Copy)]
+enum Keeps {
+    /// These capabilities, by name; whatever it starts has no others.
+    Only(&'static [&'static str]),
+    /// Every one.
+    All,
+}
+
+/// What making, mending, mounting and growing file systems takes: mounts, partitions, random seed; growth of a mounted ext4; its driver; a
+/// clone's folders, whoever owns what is in them.
+const DISKS: Keeps = Keeps::Only(&[
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_MODULE",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+]);
 
 /// When a child is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +67,17 @@ pub(crate) enum Stage {
     Ready,
 }
 
-const ROW: Row = Row { name: "", kind: Kind::Lasting, arguments: &[], stage: Stage::Facts, needs: &[], ready: "", awaited: 0 };
+/// Whoever reads what strangers wrote (configs, logs, the hypervisor's questions) and has no need of more keeps nothing.
+const ROW: Row = Row {
+    name: "",
+    kind: Kind::Lasting,
+    arguments: &[],
+    stage: Stage::Facts,
+    needs: &[],
+    ready: "",
+    awaited: 0,
+    keeps: Keeps::Only(&[]),
+};
 
 /// The variable that makes a unit another one when what it reads has changed: so it is run again.
 pub(crate) const GENERATION: &str = "KMIMAGE_GENERATION";
@@ -54,15 +87,24 @@ pub(crate) const GENERATION: &str = "KMIMAGE_GENERATION";
 const KEPT: u64 = 4 << 20;
 
 const ROWS: [Row; 12] = [
-    Row { name: "devices", ready: "coldplug", ..ROW },
-    Row { name: "kernel", needs: &["state"], ..ROW },
-    Row { name: "storage", kind: Kind::Once, ..ROW },
+    // Drivers, the names of interfaces, nodes that drivers are loaded by.
+    Row { name: "devices", ready: "coldplug", keeps: Keeps::Only(&["CAP_SYS_MODULE", "CAP_NET_ADMIN", "CAP_MKNOD"]), ..ROW },
+    Row { name: "kernel", needs: &["state"], keeps: Keeps::Only(&["CAP_SYSLOG"]), ..ROW },
+    Row { name: "storage", kind: Kind::Once, keeps: DISKS, ..ROW },
     // What is there at the start must not look like something that comes later.
     Row { name: "config", needs: &["state", "coldplug"], ..ROW },
     Row { name: LOG_FILES, needs: &["var"], ..ROW },
-    Row { name: APPLY, kind: Kind::Once, stage: Stage::Apply, ..ROW },
-    Row { name: "network", stage: Stage::Network, ready: "network", ..ROW },
-    Row { name: "time", stage: Stage::Applied, ready: "time", awaited: 30, ..ROW },
+    // It sets whatever kernel parameters a config names, and each may ask for a capability of its own.
+    Row { name: APPLY, kind: Kind::Once, stage: Stage::Apply, keeps: Keeps::All, ..ROW },
+    Row {
+        name: "network",
+        stage: Stage::Network,
+        ready: "network",
+        // Links, DHCP before there is an address, DHCP's port.
+        keeps: Keeps::Only(&["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_NET_BIND_SERVICE"]),
+        ..ROW
+    },
+    Row { name: "time", stage: Stage::Applied, ready: "time", awaited: 30, keeps: Keeps::Only(&["CAP_SYS_TIME"]), ..ROW },
     Row { name: "agent", stage: Stage::Applied, needs: &["coldplug"], ..ROW },
     Row { name: "log", stage: Stage::Log, needs: &["network"], ..ROW },
     Row {
@@ -71,6 +113,7 @@ const ROWS: [Row; 12] = [
         arguments: &["storage", "volumes"],
         stage: Stage::Volumes,
         needs: &["var", "coldplug"],
+        keeps: DISKS,
         ..ROW
     },
     Row { name: MARK_READY, kind: Kind::Once, stage: Stage::Ready, needs: &["state"], ..ROW },
@@ -105,8 +148,18 @@ fn unit(row: &Row) -> Unit {
         oom_score: -950,
         memory: Memory { min: Some(KEPT), ..Memory::default() },
         stop_within: Duration::from_secs(5),
+        capabilities: match row.keeps {
+            Keeps::All => None,
+            Keeps::Only(names) => Some(bits(names)),
+        },
+        no_new_privileges: true,
         ..Unit::lasting(paths::INIT, if row.arguments.is_empty() { std::slice::from_ref(&row.name) } else { row.arguments })
     }
+}
+
+/// Capabilities as the kernel counts them: bit n for number n.
+fn bits(names: &[&str]) -> u64 {
+    names.iter().filter_map(|name| Capability::named(name)).fold(0, |bits, capability| bits | 1 << capability.number())
 }
 
 #[cfg(test)]
@@ -121,6 +174,28 @@ mod tests {
             for name in [&[row.name, row.ready], row.needs].concat().into_iter().filter(|name| !name.is_empty()) {
                 assert!(RESERVED_SERVICES.contains(&name), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn each_child_keeps_what_it_needs_and_no_more() {
+        let units: BTreeMap<&str, Unit> = ROWS.iter().map(|row| (row.name, unit(row))).collect();
+        assert!(units.values().all(|unit| unit.no_new_privileges));
+        for (names, kept) in [
+            (&["config", "agent", "log", "log-files", "mark-ready"][..], Some(0)),
+            (&["network"], Some(1 << 10 | 1 << 12 | 1 << 13)),
+            (&["time"], Some(1 << 25)),
+            (&["kernel"], Some(1 << 34)),
+            (&["devices"], Some(1 << 12 | 1 << 16 | 1 << 27)),
+            (&["storage", "volumes"], Some(1 << 1 | 1 << 2 | 1 << 3 | 1 << 16 | 1 << 21 | 1 << 24)),
+            (&["apply"], None),
+        ] {
+            for name in names {
+                assert_eq!(units[name].capabilities, kept, "{name}");
+            }
+        }
+        for names in ROWS.iter().filter_map(|row| if let Keeps::Only(names) = row.keeps { Some(names) } else { None }) {
+            assert_eq!(bits(names).count_ones() as usize, names.len(), "a name that is none: {names:?}");
         }
     }
 }

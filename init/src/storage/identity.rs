@@ -15,9 +15,10 @@ pub const MACHINE_ID: &str = "machine-id";
 const PRODUCT: &str = "product-uuid";
 /// What a clone does not keep, in this order: first the mark that the machine was ready, so that the sources are read anew; what the
 /// platform said was of the other machine.
-const NOT_A_CLONES: [&str; 6] = [record::READY, "config/platform.json", "kubernetes", "kubelet-pki", "last-failure", MACHINE_ID];
+const NOT_A_CLONES: [&str; 7] =
+    [record::READY, "config/platform.json", "kubernetes", "kubelet-pki", "log", "last-failure", MACHINE_ID];
 /// Which of these are folders that stay, empty.
-const FOLDERS: [&str; 2] = ["kubernetes", "kubelet-pki"];
+const FOLDERS: [&str; 3] = ["kubernetes", "kubelet-pki", "log"];
 /// Where the kernel shows the product UUID.
 const DMI: &str = "/sys/class/dmi/id/product_uuid";
 

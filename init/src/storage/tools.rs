@@ -96,7 +96,19 @@ pub(super) fn make(device: &Path, shape: &Shape<'_>, scratch: &Path) -> Result<(
     let mut command = command("mke2fs");
     command.args(options).args(lazy).arg(device).arg(blocks);
     let (status, said) = run(command, MAKING, scratch)?;
-    if status.success() { Ok(()) } else { Err(ToolError::Failed { program: "mke2fs", meaning: status.to_string(), said }) }
+    if !status.success() {
+        return Err(ToolError::Failed { program: "mke2fs", meaning: status.to_string(), said });
+    }
+    announce(device);
+    Ok(())
+}
+
+/// Has the kernel tell everybody that there is something else on a device: `devices` makes its links in /dev/disk anew. Best effort:
+/// nothing that this init does waits for them.
+fn announce(device: &Path) {
+    if let Some(name) = device.file_name() {
+        let _ = std::fs::write(Path::new("/sys/class/block").join(name).join("uevent"), "change");
+    }
 }
 
 /// Replays the journal and mends what can be mended without asking. `thorough` looks at everything, whatever the superblock says.

@@ -276,7 +276,10 @@ impl Life {
     /// Looks where the machine stands, and says what is new about that.
     fn judge(&mut self) -> Result<(), SystemError> {
         let machine = self.supervisor.machine();
-        let unready: Vec<&str> = self.services.keys().map(String::as_str).filter(|name| !machine.holds(name)).collect();
+        // A further disk that the config names is part of what the machine is for.
+        let volumes = self.stages.contains(&Stage::Volumes).then_some("volumes");
+        let wanted = self.services.keys().map(String::as_str).chain(volumes);
+        let unready: Vec<&str> = wanted.filter(|name| !machine.holds(name)).collect();
         let standing = self.boot.standing(&unready);
         if self.standing.as_ref().is_none_or(|(known, _, _)| *known != standing) {
             let since = match &self.standing {

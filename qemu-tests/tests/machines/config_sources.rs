@@ -12,7 +12,7 @@ use kmimage_qemu_tests::guest::{Guest, WritableDisk};
 use kmimage_qemu_tests::image::{self, artefact, kmimage};
 use kmimage_qemu_tests::netns::Netns;
 use kmimage_qemu_tests::netns::dnsmasq::Dnsmasq;
-use kmimage_qemu_tests::netns::servers::Server;
+use kmimage_qemu_tests::netns::servers::{Authority, Server};
 use kmimage_qemu_tests::output::Mark;
 use kmimage_qemu_tests::vm::Vm;
 use std::path::{Path, PathBuf};
@@ -164,22 +164,51 @@ fn vm_what_a_url_has_is_taken_once_the_network_is_there() {
     lan.tap("tap0", "br0");
     let _dhcp = Dnsmasq::start(&lan, "br0", &["--dhcp-range=10.77.0.100,10.77.0.200,1h"]);
     let server = Server::http(&lan, "10.77.0.1:80");
-    for (name, content) in [("user-data", config("by-http")), ("meta-data", "instance-id: i-1\n".to_owned())] {
+    let authority = Authority::new();
+    let trusting = format!("{}\n[trust]\nca = [\"\"\"\n{}\"\"\"]\n", config("by-http"), authority.pem());
+    for (name, content) in [("user-data", trusting), ("meta-data", "instance-id: i-1\n".to_owned())] {
         server.put(name, content.as_bytes());
     }
-    let vm = Guest::test().tap(&lan, "tap0", "52:54:00:00:00:01").system_serial("ds=nocloud;s=http://10.77.0.1/").start();
+    let disk = WritableDisk::of(&artefact(image::test(), ".qcow2"), None);
+    let guest = |uuid: &str| Guest::test().disk(&disk).tap(&lan, "tap0", "52:54:00:00:00:01").uuid(uuid);
+    let nocloud = "ds=nocloud;s=http://10.77.0.1/";
+    let mut vm = guest("11111111-1111-4111-8111-111111111111").system_serial(nocloud).start();
     takes(&vm, Mark::default(), "nocloud:http://10.77.0.1/", "by-http");
+    vm.power_off();
+
+    // A clone reads its sources anew; it still trusts whom the config that it has kept trusts. What the command line says comes first.
+    let server = Server::https(&lan, "10.77.0.1:443", &authority.certificate("IP:10.77.0.1"));
+    server.put("machine.toml", config("by-https").as_bytes());
+    let url = "https://10.77.0.1/machine.toml";
+    let clone =
+        guest("22222222-2222-4222-8222-222222222222").system_serial(nocloud).on_command_line(&format!("kmimage.config={url}"));
+    let vm = clone.start();
+    takes(&vm, Mark::default(), &format!("url:{url}"), "by-https");
 }
 
 #[test]
-fn vm_smbios_and_the_esp_are_sources() {
+fn vm_a_partition_smbios_fw_cfg_and_the_esp_are_sources() {
     let files = Files::new();
     let oem = files.write("oem", format!("kmimage.config={}", config("by-smbios")));
-    let vm = Guest::test().user_network().oem_string_file(&oem).start();
+    let document = files.write("fw-cfg.toml", config("by-fw-cfg"));
+    let vm = Guest::test().user_network().oem_string_file(&oem).fw_cfg("opt/org.kmimage/config", &document).start();
     takes(&vm, Mark::default(), "smbios", "by-smbios");
+    // The other one was read and judged, too. (Most tests give their configs by fw_cfg.)
+    let ignored = says(&vm, Mark::default(), "ignored");
+    assert_eq!((ignored.get("source"), ignored.get("error")), (Some("fw_cfg"), None), "{ignored}");
     drop(vm);
-    let disk = WritableDisk::of(&with_esp_file(&files, &config("by-esp")), None);
-    let vm = Guest::test().disk(&disk).user_network().start();
+    let raw = with_esp_file(&files, &config("by-esp"));
+    let esp = esp_of(&raw);
+    run(program("mcopy").args(["-i", &esp]).arg(files.write("other.toml", config("by-partition"))).arg("::/kmimage/other.toml"));
+    let uuid = partitions(&raw).into_iter().find(|partition| partition.name == "esp").unwrap().uuid;
+    let disk = || WritableDisk::of(&raw, None);
+    let parameter = format!("kmimage.config=PARTUUID={uuid}:/kmimage/other.toml");
+    let (named, unnamed) = (disk(), disk());
+    let vm = Guest::test().disk(&named).user_network().on_command_line(&parameter).start();
+    takes(&vm, Mark::default(), &format!("partition:{uuid}:/kmimage/other.toml"), "by-partition");
+    assert_eq!(says(&vm, Mark::default(), "ignored").get("source"), Some("esp"));
+    drop(vm);
+    let vm = Guest::test().disk(&unnamed).user_network().start();
     takes(&vm, Mark::default(), "esp", "by-esp");
 }
 

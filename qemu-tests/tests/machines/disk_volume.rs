@@ -18,9 +18,21 @@ disk = "virtio-data0"
 path = "/var/mnt/data"
 "#;
 const GIB: u64 = 1 << 30;
+/// In seconds since 1970.
+const YEAR_2020: i64 = 1_577_836_800;
 
+/// A machine whose clock has lost its battery: it starts in the year 2000.
 fn start(disk: &WritableDisk, data: &Path, config: &Path) -> Vm {
-    Guest::test().disk(disk).data_disk(data, "data0").fw_cfg("opt/org.kmimage/config", config).user_network().start()
+    let guest = Guest::test().disk(disk).data_disk(data, "data0").fw_cfg("opt/org.kmimage/config", config).user_network();
+    guest.option("-rtc", "base=2000-01-01").start()
+}
+
+/// The UUID of the ext4 on a disk (at 0x68 of the superblock, which is at 1024).
+fn uuid_of(disk: &Path) -> String {
+    let mut bytes = [0; 16];
+    File::open(disk).unwrap().read_exact_at(&mut bytes, 1024 + 0x68).unwrap();
+    let digits = format!("{:032x}", u128::from_be_bytes(bytes));
+    [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]).join("-")
 }
 
 /// Whether the console has said this of the volume.
@@ -47,6 +59,15 @@ fn vm_a_further_disk_is_made_once_and_a_foreign_one_is_refused() {
             let mount = probe.mount("/var/mnt/data").unwrap();
             assert!(mount.kind == "ext4" && mount.has("nosuid") && mount.has("nodev"), "{mount:?}");
             assert!(probe.space("/var/mnt/data").total > GIB / 10 * 9);
+            // Its links are those of the file system that was made while the machine ran.
+            let (uuid, disk) = (uuid_of(&data), probe.read_link("/dev/disk/by-id/virtio-data0"));
+            let links = [format!("/dev/disk/by-uuid/{uuid}"), "/dev/disk/by-label/data".to_owned()];
+            probe.until("its links in /dev/disk", BOOT, |probe| {
+                links.iter().all(|link| probe.exists(link) && probe.read_link(link) == disk).then_some(())
+            });
+            // No clock is before the image: all its files have its date.
+            let (image, now) = (probe.stat("/usr/lib/os-release").unwrap().mtime, probe.clock());
+            assert!(now.as_secs() as i64 >= image && image > YEAR_2020, "{now:?}, {image}");
             if boot == 0 {
                 probe.write("/var/mnt/data/witness", b"kept");
             }

@@ -55,6 +55,18 @@ needs = ["network"]
 receiver = "tcp://10.77.0.1:514"
 "#;
 
+/// What each of process 1's children may do, as the kernel shows it: names of capabilities are in init's table, these are their bits.
+const CAPABILITIES: [(&str, u64); 8] = [
+    ("agent", 0),
+    ("config", 0),
+    ("devices", 1 << 12 | 1 << 16 | 1 << 27),
+    ("kernel", 1 << 34),
+    ("log", 0),
+    ("log-files", 0),
+    ("network", 1 << 10 | 1 << 12 | 1 << 13),
+    ("time", 1 << 25),
+];
+
 /// Two networks: one where addresses are fixed, one where they are asked for; servers for names, time and logs.
 struct Around {
     lan: Netns,
@@ -125,6 +137,24 @@ fn is_the_node(vm: &Vm, around: &Around) {
         let program = process.command.first().map(String::as_str).unwrap_or_default();
         let ours = ["/usr/lib/kmimage/init", "/usr/lib/kmimage/probe", "/usr/sbin/init", "/sbin/init"];
         assert!(ours.contains(&program), "nobody can log in, and nothing else runs: {process:?}");
+    }
+    for (name, kept) in CAPABILITIES {
+        let group = format!("/services/{name}");
+        let child =
+            processes.iter().find(|process| process.cgroup == group).unwrap_or_else(|| panic!("no {name}: {processes:#?}"));
+        let (kept, all) = (format!("{kept:016x}"), |key: &str| child.status.get(key).map(|value| value.trim().to_owned()));
+        for set in ["CapEff", "CapPrm", "CapBnd"] {
+            assert_eq!(all(set).as_ref(), Some(&kept), "{set} of {name}");
+        }
+        assert_eq!(all("NoNewPrivs").as_deref(), Some("1"), "{name}");
+    }
+
+    // What somebody sees who stands before the machine.
+    let screen = probe.until("the page on tty1", MINUTE, |probe| {
+        Some(String::from_utf8_lossy(&probe.read_bytes("/dev/vcs1")).into_owned()).filter(|text| text.contains("greeter"))
+    });
+    for word in ["kmimage base", "node-1", "ready", "10.77.0.10/24", "10.88.0.", "greeter  running"] {
+        assert!(screen.contains(word), "no `{word}` on tty1:\n{screen}");
     }
 }
 
