@@ -236,6 +236,9 @@ fn vm_a_node_with_a_seed_and_again_without() {
     let ignored = vm.state_after(mark, "config", MINUTE, |line| line.get("result") == Some("ignored"));
     assert!(ignored.get("source").is_some_and(|source| source.starts_with("nocloud:/dev/vd")), "{ignored}");
     assert_eq!(vm.probe().sysctl("kernel.hostname"), "node-1");
+    // What the machine said in its first boot is on state.
+    let log = vm.probe().read("/run/kmimage/state/log/boot-0");
+    assert!(log.contains("kmimage: ready role=base ") && vm.probe().exists("/run/kmimage/state/log/boot-1"), "{log}");
     vm.power_off();
     vm.assert_no_crash();
 }
