@@ -16,6 +16,7 @@ pub mod module;
 pub mod mount;
 pub mod node;
 pub mod packet;
+pub mod pci;
 pub mod poll;
 pub mod power;
 pub mod process;

@@ -10,8 +10,7 @@ use crate::bench::{Bench, Run, machine, median, on_all_threads, option, rounds, 
 use kmimage::assemble::squashfs;
 use kmimage::compose::deb::Deb;
 use kmimage::compose::deb::tar::MemberKind;
-use kmimage::compose::facts::is_module_name;
-use kmimage::compose::tree::{Kind, Tree};
+use kmimage::compose::tree::{Tree, TreePath};
 use kmimage::emit::sparse;
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -90,7 +89,7 @@ impl Floor {
         // Opened, which verifies them, before the clock runs.
         let packages: Vec<File> = packages.iter().map(|package| store.blob(&package.sha256).unwrap().unwrap()).collect();
         let debs = seconds(|| decode_debs(&packages, bench.jobs));
-        let modules = modules(&tree);
+        let modules = modules(&packages, &tree);
         let modules = seconds(|| on_all_threads(bench.jobs, &modules, |module| decode_module(module)));
         let blocks = squashfs::blocks_in_memory(&tree, profile.image.block_size).unwrap();
         let level = profile.image.compression_level;
@@ -117,12 +116,29 @@ fn decode_debs(packages: &[File], jobs: usize) {
     });
 }
 
-/// The packed kernel modules of a tree, in memory.
-fn modules(tree: &Tree) -> Vec<Vec<u8>> {
-    let modules = tree.iter().filter(|(path, _)| is_module_name(path.name()) && path.as_bytes().ends_with(b".xz"));
+/// The kernel modules of a tree, as their packages have them (packed by xz), in memory.
+fn modules(packages: &[File], tree: &Tree) -> Vec<Vec<u8>> {
+    let mut modules = Vec::new();
+    for file in packages {
+        let deb = Deb::open(file).unwrap();
+        let mut tar = deb.data(1).unwrap();
+        while let Some(member) = tar.next_member().unwrap() {
+            let path = String::from_utf8_lossy(&member.path).trim_start_matches(['.', '/']).to_owned();
+            let Some(plain) = path.strip_suffix(".xz").filter(|path| path.ends_with(".ko")) else { continue };
+            let plain = TreePath::new(format!("/usr/{}", plain.trim_start_matches("usr/"))).unwrap();
+            if member.kind == MemberKind::File && tree.get(&plain).is_some() {
+                let mut bytes = Vec::new();
+                tar.copy_data(|chunk| {
+                    bytes.extend_from_slice(chunk);
+                    Ok::<_, kmimage::compose::deb::DebError>(())
+                })
+                .unwrap();
+                modules.push(bytes);
+            }
+        }
+    }
+    assert!(!modules.is_empty(), "no package has a packed module");
     modules
-        .filter_map(|(_, entry)| if let Kind::File(content) = &entry.kind { Some(content.to_vec().unwrap()) } else { None })
-        .collect()
 }
 
 fn decode_module(packed: &[u8]) {

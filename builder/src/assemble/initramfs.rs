@@ -1,8 +1,8 @@
 //! The initramfs: one static binary, the modules that reach a disk, and nothing else.
 //!
-//! A newc cpio archive (crate `cpio`) in one zstd frame. Modules stay compressed as the package ships them (`.ko.xz`): the
-//! kernel inflates them itself (`CONFIG_MODULE_DECOMPRESS`), so the unpacked initramfs takes a quarter of the memory. The bytes
-//! depend on the contents alone: times are zero, inode numbers count up, the compressor runs in one thread.
+//! A newc cpio archive (crate `cpio`) in one zstd frame. Modules are as in the root, not packed by themselves: the archive is no larger
+//! for it, and the kernel loads them many times faster than it would unpack each. Init gives the memory back. The bytes depend on the
+//! contents alone: times are zero, inode numbers count up, the compressor runs in one thread.
 
 use crate::compose::content::Content;
 use crate::compose::tree::TreePath;
@@ -53,7 +53,7 @@ impl Classified for InitramfsError {
 pub struct Module {
     /// Absolute path, in the image and in the initramfs.
     pub path: TreePath,
-    /// The module as the package ships it.
+    /// The module as the root has it.
     pub content: Content,
 }
 
@@ -198,8 +198,8 @@ mod tests {
     fn the_archive_is_init_and_modules_in_load_order() {
         let init = Content::from_bytes(&b"static"[..]);
         let modules = [
-            module("/usr/lib/modules/6/kernel/lib/a.ko.xz", b"A"),
-            module("/usr/lib/modules/6/kernel/drivers/md/dm.ko.xz", b"D"),
+            module("/usr/lib/modules/6/kernel/lib/a.ko", b"A"),
+            module("/usr/lib/modules/6/kernel/drivers/md/dm.ko", b"D"),
             module("/usr/lib/modules/6/modules.dep", b"T"),
         ];
         let archive = build(&Inputs { init: &init, modules: &modules, level: 3 }).unwrap();
@@ -221,10 +221,10 @@ mod tests {
 40755 usr/lib/modules/6/kernel/lib 0:0 0 ""
 20600 dev/console 5:1 0 ""
 100755 init 0:0 0 "static"
-100644 usr/lib/modules/6/kernel/lib/a.ko.xz 0:0 0 "A"
-100644 usr/lib/modules/6/kernel/drivers/md/dm.ko.xz 0:0 0 "D"
+100644 usr/lib/modules/6/kernel/lib/a.ko 0:0 0 "A"
+100644 usr/lib/modules/6/kernel/drivers/md/dm.ko 0:0 0 "D"
 100644 usr/lib/modules/6/modules.dep 0:0 0 "T"
-100644 modules.list 0:0 0 "/usr/lib/modules/6/kernel/lib/a.ko.xz\n/usr/lib/modules/6/kernel/drivers/md/dm.ko.xz\n""#
+100644 modules.list 0:0 0 "/usr/lib/modules/6/kernel/lib/a.ko\n/usr/lib/modules/6/kernel/drivers/md/dm.ko\n""#
         );
         assert_eq!(build(&Inputs { init: &init, modules: &modules, level: 3 }).unwrap(), archive);
     }

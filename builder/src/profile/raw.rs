@@ -167,7 +167,7 @@ pub(super) struct RawModules {
     /// Modules that go, whole directories of them, with the reason.
     #[serde(default)]
     pub drop: Vec<RawModuleDrop>,
-    /// Patterns over module paths such as `kernel/drivers/hid/hid.ko*`: modules that stay though their directory goes.
+    /// Patterns over module paths as the package has them, such as `kernel/drivers/hid/hid.ko*`: modules that stay though their directory goes. (In the image modules are unpacked and end in `.ko`.)
     #[serde(default)]
     pub keep: Vec<Text>,
 }

@@ -1,13 +1,14 @@
 //! Loading the drivers of devices, those first that a machine waits for.
 
+use super::empty_sata;
 use crate::facts::aliases;
 use crate::failure::chain;
-use crate::modules::{Loader, ModuleError};
+use crate::modules::{Hands, Loader, ModuleError, Step};
 use kmimage_sys::kernel_log::{self, Level};
 use std::collections::BTreeSet;
 
-/// What of a machine is waited for, in this order; the order of loading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What of a machine is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Urgency {
     /// Network interfaces: addresses take longest.
     Network,
@@ -21,17 +22,19 @@ pub(super) enum Urgency {
 pub(super) fn urgency(modalias: &str) -> Urgency {
     let (bus, rest) = modalias.split_once(':').unwrap_or((modalias, ""));
     // A PCI device's class is behind `bc`, its subclass behind `sc`.
-    let class = rest.rfind("bc").and_then(|at| rest.get(at + 2..at + 4));
-    match (bus, class, rest) {
+    let class = rest.rfind("bc").and_then(|at| rest.get(at + 2..)).unwrap_or_default();
+    match (bus, class.get(..2), class.get(2..6)) {
         ("pci", Some("02"), _) => Urgency::Network,
-        ("virtio", _, id) if id.starts_with("d00000001v") => Urgency::Network,
+        ("virtio", ..) if rest.starts_with("d00000001v") => Urgency::Network,
         ("vmbus" | "xen" | "usb", ..) => Urgency::Storage,
-        // Mass storage, and serial buses: USB and Fibre Channel.
-        ("pci", Some("01" | "0c" | "0C"), _) | ("virtio" | "scsi" | "nvme", ..) => Urgency::Storage,
+        // Mass storage; of the serial buses USB and Fibre Channel, not SMBus.
+        ("pci", Some("01"), _) | ("pci", Some("0c" | "0C"), Some("sc03" | "sc04")) | ("virtio" | "scsi" | "nvme", ..) => {
+            Urgency::Storage
+        }
         // QEMU's own channel, which may bring a config.
-        ("acpi", _, "QEMU0002:") => Urgency::Storage,
+        ("acpi", ..) if rest == "QEMU0002:" => Urgency::Storage,
         // virtio's own PCI functions say `other` or what they are: whatever it is, nothing is behind them without their driver.
-        ("pci", _, id) if id.starts_with("v00001AF4") => Urgency::Network,
+        ("pci", ..) if rest.starts_with("v00001AF4") => Urgency::Network,
         _ => Urgency::Other,
     }
 }
@@ -39,37 +42,47 @@ pub(super) fn urgency(modalias: &str) -> Urgency {
 /// Which devices have been looked at, and which of them wait for their turn.
 #[derive(Debug, Default)]
 pub(super) struct Coldplug {
+    loader: Option<Loader>,
     seen: BTreeSet<String>,
     later: BTreeSet<String>,
 }
 
 impl Coldplug {
-    /// Loads the drivers of what a machine waits for, round after round until no new device comes. After each part of a round `between`
-    /// has its turn. Returns how many modules are new.
+    /// Loads the drivers of what a machine waits for, round after round until no new device comes. `between` has its turn whenever
+    /// something may have come. Returns how many modules are new.
+    ///
+    /// A driver's start may wait long for hardware (SATA's for a link, on each port), so disks' drivers are loaded beside the others.
     pub(super) fn urgent(&mut self, mut between: impl FnMut()) -> usize {
-        let mut loader = Loader::open();
         let mut count = 0;
         loop {
             let new = self.new_devices();
-            let (urgent, later): (Vec<String>, Vec<String>) =
-                new.into_iter().partition(|modalias| urgency(modalias) != Urgency::Other);
-            self.later.extend(later);
-            if urgent.is_empty() {
+            let urgency = |modalias: &str| if empty_sata::is(modalias) { Urgency::Other } else { urgency(modalias) };
+            let of = |wanted: Urgency| new.iter().filter(|modalias| urgency(modalias) == wanted).cloned().collect::<Vec<_>>();
+            self.later.extend(of(Urgency::Other));
+            let (network, storage) = (of(Urgency::Network), of(Urgency::Storage));
+            if network.is_empty() && storage.is_empty() {
                 return count;
             }
-            for part in [Urgency::Network, Urgency::Storage] {
-                let devices: Vec<String> = urgent.iter().filter(|modalias| urgency(modalias) == part).cloned().collect();
-                if !devices.is_empty() {
-                    count += load(&mut loader, &devices);
-                    between();
-                }
-            }
+            let loader = self.loader();
+            let (beside, own) = (plans(loader, &storage), plans(loader, &network));
+            let mut hands = loader.hands().clone();
+            std::thread::scope(|scope| {
+                let work = || load(&mut hands, beside.clone());
+                let thread = std::thread::Builder::new().spawn_scoped(scope, work);
+                count += load(loader.hands(), own);
+                between();
+                // A panic aborts, so there is none to be told of.
+                count += thread.ok().and_then(|thread| thread.join().ok()).unwrap_or(0);
+            });
+            loader.hands().learn(hands);
+            // Those of a thread that could not be started; else there are none left.
+            count += load(loader.hands(), beside);
+            between();
         }
     }
 
     /// Loads all other drivers, and again those of what they bring.
     pub(super) fn rest(&mut self) -> usize {
-        let mut loader = Loader::open();
         let mut count = 0;
         loop {
             let new = self.new_devices();
@@ -78,14 +91,32 @@ impl Coldplug {
                 return count;
             }
             let devices: Vec<String> = std::mem::take(&mut self.later).into_iter().collect();
-            count += load(&mut loader, &devices);
+            count += self.load(&devices);
         }
     }
 
     /// Loads the drivers of a device that came later. One like it that was there before has brought them already.
     pub(super) fn plug(&mut self, modalias: &str) -> usize {
         let is_new = self.seen.insert(modalias.to_owned());
-        if is_new { load(&mut Loader::open(), &[modalias.to_owned()]) } else { 0 }
+        let count = if is_new { self.load(&[modalias.to_owned()]) } else { 0 };
+        self.forget_tables();
+        count
+    }
+
+    /// Lets go of the tables of modules; they are read again when the next device comes.
+    pub(super) fn forget_tables(&mut self) {
+        self.loader = None;
+    }
+
+    /// What loads modules by name.
+    pub(super) fn loader(&mut self) -> &mut Loader {
+        self.loader.get_or_insert_with(Loader::open)
+    }
+
+    fn load(&mut self, modaliases: &[String]) -> usize {
+        let loader = self.loader();
+        let plans = plans(loader, modaliases);
+        load(loader.hands(), plans)
     }
 
     fn new_devices(&mut self) -> Vec<String> {
@@ -96,14 +127,21 @@ impl Coldplug {
     }
 }
 
-fn load(loader: &mut Loader, modaliases: &[String]) -> usize {
+/// What to load for devices: each module's steps, with the device's modalias.
+type Plans = Vec<(String, Vec<Step>)>;
+
+fn plans(loader: &Loader, modaliases: &[String]) -> Plans {
+    let drivers = modaliases.iter().zip(loader.tables().drivers(modaliases));
+    let plans = drivers.flat_map(|(modalias, modules)| modules.into_iter().map(move |module| (modalias.clone(), module)));
+    plans.map(|(modalias, module)| (modalias, loader.tables().plan(&module))).collect()
+}
+
+fn load(hands: &mut Hands, plans: Plans) -> usize {
     let mut count = 0;
-    for (modalias, modules) in modaliases.iter().zip(loader.tables().drivers(modaliases)) {
-        for module in modules {
-            match loader.load_one(&module, "") {
-                Ok(new) => count += new,
-                Err(error) => log(&error, modalias),
-            }
+    for (modalias, steps) in plans {
+        match hands.load(steps) {
+            Ok(new) => count += new,
+            Err(error) => log(&error, &modalias),
         }
     }
     count
@@ -134,6 +172,7 @@ mod tests {
         check("acpi:QEMU0002:", Urgency::Storage);
         check("cpu:type:x86,ven0002fam000Fmod006B:feature:,0000,0001bc02", Urgency::Other);
         check("pci:v00008086d000025ABsv00001AF4sd00001100bc08sc80i00", Urgency::Other);
+        check("pci:v00008086d00002930sv00001AF4sd00001100bc0Csc05i00", Urgency::Other);
         check("pci:bc", Urgency::Other);
         check("", Urgency::Other);
     }

@@ -1,17 +1,20 @@
 //! The child `devices`: drivers for what there is, names for disks and network interfaces, and the same for what comes and goes later.
 //!
-//! At first every device that the kernel knows gets its driver (coldplug by modalias: only what has a device is loaded), network first,
-//! then disks; then, when nobody waits any more, the rest; afterwards the kernel's announcements are followed. Interfaces are named by systemd's scheme (unless
+//! At first every device that the kernel knows gets its driver (coldplug by modalias: only what has a device is loaded), disks and network
+//! side by side; then, when the machine is ready or 5 s later, the rest; afterwards the kernel's announcements are followed. Interfaces are named by systemd's scheme (unless
 //! `net.ifnames=0`), disks get their links in /dev/disk, processors and memory that are plugged in are switched on. Nobody waits for all of
 //! it; who needs a device by name waits for that name.
 //!
 //! It says `devices coldplug=done modules=N ms=N` (networks and disks), `devices rest=done ..`, and `devices added=NAME kind=interface|disk ..`, `devices removed=NAME kind=..`.
+//! Stage 1 takes the first disk with the root that it finds. When all disks are there, it is looked again whether another one could be
+//! meant: then it says `devices root-twice="vda and sda"` and no more.
 //! Firmware is the kernel's own matter: it finds /lib/firmware by itself. There is no udev and no database of it in /run/udev.
 
 mod coldplug;
 mod disk_links;
 mod disk_names;
 mod disks;
+mod empty_sata;
 mod interface_names;
 mod interfaces;
 mod scsi_names;
@@ -22,22 +25,25 @@ pub use disk_names::{Disk, Facts, names as disk_names};
 pub use interface_names::{Interface, PciFunction, Place, Slot, wanted_name};
 pub use superblock::{Identity, identify};
 
-use crate::facts;
+use crate::facts::{self, block, efi};
 use crate::failure::chain;
 use crate::modules::{Loader, Outcome};
+use crate::stage1::{Search, Wanted, search};
 use coldplug::Coldplug;
 use disk_links::DiskLinks;
+use kmimage_contract::paths;
 use kmimage_contract::state_line::StateLine;
+use kmimage_sys::folder_watch::FolderWatch;
 use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::uevent::{Received, Uevent, UeventSocket};
 use kmimage_sys::{poll, process};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The first word of everything that this child says.
 const STATE: &str = "devices";
@@ -64,11 +70,23 @@ fn serve() -> io::Result<Infallible> {
     devices.look();
     let mut coldplug = Coldplug::default();
     let modules = coldplug.urgent(|| devices.look());
-    say(&StateLine::new(STATE).with("coldplug", "done").with("modules", modules).with("ms", begin.elapsed().as_millis()));
-    let modules = coldplug.rest() + stand_ins();
-    devices.look();
-    say(&StateLine::new(STATE).with("rest", "done").with("modules", modules).with("ms", begin.elapsed().as_millis()));
+    match twins() {
+        None => {
+            say(&StateLine::new(STATE).with("coldplug", "done").with("modules", modules).with("ms", begin.elapsed().as_millis()))
+        }
+        // Nobody goes on without the word that all is there.
+        Some((first, second)) => say(&StateLine::new(STATE).with("root-twice", format!("{first} and {second}"))),
+    }
+    let mut rest = Some(Rest::new());
     loop {
+        if rest.as_ref().is_some_and(Rest::is_due) {
+            rest = None;
+            let modules = coldplug.rest() + stand_ins(coldplug.loader());
+            devices.look();
+            say(&StateLine::new(STATE).with("rest", "done").with("modules", modules).with("ms", begin.elapsed().as_millis()));
+            // Its tables are a megabyte that nobody needs until something is plugged in.
+            coldplug.forget_tables();
+        }
         match events.receive()? {
             Received::Event(event) => devices.follow(&event, &mut coldplug),
             Received::Lost => {
@@ -76,9 +94,43 @@ fn serve() -> io::Result<Infallible> {
                 devices.look();
             }
             Received::Nothing => {
-                poll::readable(&[events.as_fd()], None)?;
+                let watch = rest.as_ref().and_then(|rest| rest.watch.as_ref());
+                let descriptors: Vec<BorrowedFd<'_>> =
+                    std::iter::once(events.as_fd()).chain(watch.map(FolderWatch::as_fd)).collect();
+                poll::readable(&descriptors, rest.as_ref().map(Rest::patience))?;
+                if let Some(watch) = watch {
+                    watch.forget()?;
+                }
             }
         }
+    }
+}
+
+/// The drivers of what nobody waits for: their turn comes when the machine is ready, or soon if it isn't (the watchdog is among them).
+#[derive(Debug)]
+struct Rest {
+    /// Where it shows that the machine is ready.
+    watch: Option<FolderWatch>,
+    latest: Instant,
+}
+
+/// How long they wait at most.
+const LATEST: Duration = Duration::from_secs(5);
+
+impl Rest {
+    fn new() -> Self {
+        let watch = Path::new(paths::READY).parent().and_then(|folder| FolderWatch::new(folder).ok());
+        // Without it nothing would tell.
+        let patience = if watch.is_some() { LATEST } else { Duration::ZERO };
+        Self { watch, latest: Instant::now() + patience }
+    }
+
+    fn is_due(&self) -> bool {
+        self.patience().is_zero() || Path::new(paths::READY).exists()
+    }
+
+    fn patience(&self) -> Duration {
+        self.latest.saturating_duration_since(Instant::now())
     }
 }
 
@@ -184,8 +236,7 @@ impl Devices {
 }
 
 /// Loads what no device asks for: a place in EFI's variables for the last words of a kernel, and a watchdog where there is none in hardware.
-fn stand_ins() -> usize {
-    let mut loader = Loader::open();
+fn stand_ins(loader: &mut Loader) -> usize {
     let wanted = [("efi_pstore", Path::new("/sys/firmware/efi").exists()), ("softdog", !Path::new("/dev/watchdog0").exists())];
     let mut count = 0;
     for (name, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
@@ -196,6 +247,16 @@ fn stand_ins() -> usize {
         }
     }
     count
+}
+
+/// Two disks of which each could be the one that this boot is from, by the rules by which stage 1 looks for it.
+fn twins() -> Option<(String, String)> {
+    let parameters = facts::cmdline::read().ok()?.boot_parameters().ok()?;
+    let wanted = Wanted { root_hash: parameters.root_hash, esp: parameters.esp.or_else(efi::loader_partition) };
+    match search(&block::read().ok()?, &wanted) {
+        Search::Doubled(first, second) => Some((first, second)),
+        Search::Found(_) | Search::Missing(_) => None,
+    }
 }
 
 /// A processor that is plugged in is off until somebody switches it on. (Those that were off at boot stay so: `nosmt`, `maxcpus=`.)

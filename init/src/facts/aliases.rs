@@ -63,6 +63,12 @@ pub fn read_devices() -> Vec<String> {
     modaliases.map(|text| text.trim_end().to_owned()).filter(|text| !text.is_empty()).collect()
 }
 
+/// The modalias of the processors: what they can do. They are all alike. None: the kernel doesn't say.
+pub fn read_processor() -> Option<String> {
+    let text = std::fs::read_to_string(Path::new("/sys/devices/system/cpu/modalias")).ok()?;
+    Some(text.trim_end().to_owned())
+}
+
 /// The modaliases of what hangs on no bus: input devices, and the machine itself.
 pub fn read_others() -> Vec<String> {
     let inputs = std::fs::read_dir(Path::new("/sys/class/input")).into_iter().flatten().flatten().map(|entry| entry.path());

@@ -58,10 +58,8 @@ pub enum Outcome {
 /// Loads modules; remembers what was tried, so that nothing is tried twice.
 #[derive(Debug)]
 pub struct Loader {
-    folder: PathBuf,
     tables: Tables,
-    /// Modules by name: whether they are loaded.
-    tried: BTreeMap<String, bool>,
+    hands: Hands,
 }
 
 impl Loader {
@@ -70,7 +68,7 @@ impl Loader {
         let folder = PathBuf::from(kmimage_contract::paths::modules(&module::kernel_release()));
         let cmdline = facts::cmdline::read().unwrap_or_default();
         let tables = Tables::below(&folder, Rules::read(&cmdline));
-        Self { folder, tables, tried: BTreeMap::new() }
+        Self { tables, hands: Hands { folder, tried: BTreeMap::new() } }
     }
 
     /// The tables behind it.
@@ -89,7 +87,7 @@ impl Loader {
             Found::Modules(names) => names,
             Found::BuiltIn => return Ok(Outcome::BuiltIn),
             Found::Blacklisted => return Ok(Outcome::Blacklisted),
-            Found::Unknown => return Err(ModuleError::Unknown { wanted: wanted.to_owned(), folder: self.folder.clone() }),
+            Found::Unknown => return Err(ModuleError::Unknown { wanted: wanted.to_owned(), folder: self.hands.folder.clone() }),
         };
         let mut count = 0;
         let mut failure = None;
@@ -105,13 +103,34 @@ impl Loader {
 
     /// Loads one module by its own name; returns how many are new.
     pub fn load_one(&mut self, module: &str, parameters: &str) -> Result<usize, ModuleError> {
+        let mut steps = self.tables.plan(module);
+        for step in steps.iter_mut().filter(|step| step.name == name(module) && !parameters.is_empty()) {
+            step.parameters = format!("{} {parameters}", step.parameters).trim_start().to_owned();
+        }
+        self.hands.load(steps)
+    }
+
+    /// What does the loading: a copy can work beside this, by plans of these tables.
+    pub fn hands(&mut self) -> &mut Hands {
+        &mut self.hands
+    }
+}
+
+/// Loads what a plan says; remembers what was tried.
+#[derive(Debug, Clone)]
+pub struct Hands {
+    folder: PathBuf,
+    /// Modules by name: whether they are loaded.
+    tried: BTreeMap<String, bool>,
+}
+
+impl Hands {
+    /// Does the steps that were not tried before; returns how many modules are new.
+    pub fn load(&mut self, steps: Vec<Step>) -> Result<usize, ModuleError> {
         let mut count = 0;
-        for mut step in self.tables.plan(module) {
+        for step in steps {
             if self.tried.contains_key(&step.name) {
                 continue;
-            }
-            if step.name == name(module) && !parameters.is_empty() {
-                step.parameters = format!("{} {parameters}", step.parameters).trim_start().to_owned();
             }
             match self.insert(&step) {
                 Ok(new) => count += usize::from(new),
@@ -122,11 +141,16 @@ impl Loader {
         Ok(count)
     }
 
+    /// Takes over what others have tried.
+    pub fn learn(&mut self, others: Self) {
+        self.tried.extend(others.tried);
+    }
+
     fn insert(&mut self, step: &Step) -> Result<bool, ModuleError> {
         if step.blocked {
             return Err(ModuleError::Blocked(step.name.clone()));
         }
-        // The kernel would read and unpack the whole file only to say that it has it.
+        // The kernel would read the whole file only to say that it has it.
         let known = is_loaded(&step.name);
         let path = self.folder.join(&step.path);
         let result = if known { Ok(Loaded::Before) } else { module::load_with(&path, &step.parameters) };

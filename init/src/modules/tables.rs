@@ -5,7 +5,8 @@ use super::Rules;
 use crate::facts::{aliases, read_text};
 use kmimage_contract::modules::{is_named, name, parse_dep};
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// How deep soft dependencies may lead; real ones lead three deep.
@@ -45,6 +46,8 @@ pub struct Tables {
     folder: PathBuf,
     rules: Rules,
     dep: OnceCell<String>,
+    /// Where each module's line in modules.dep lies, by the module's name.
+    lines: OnceCell<BTreeMap<String, Range<usize>>>,
     softdep: OnceCell<String>,
     alias: OnceCell<String>,
     builtin: OnceCell<String>,
@@ -177,7 +180,9 @@ impl Tables {
 
     /// A module's line in modules.dep: its path, and what it needs.
     fn line(&self, module: &str) -> Option<(&str, Vec<&str>)> {
-        parse_dep(self.dep()).find(|(path, _)| is_named(path, module))
+        let dep = self.dep();
+        let lines = self.lines.get_or_init(|| lines_by_name(dep));
+        parse_dep(dep.get(lines.get(module)?.clone())?).next()
     }
 
     fn dep(&self) -> &str {
@@ -205,6 +210,17 @@ impl Tables {
     }
 }
 
+/// Where the line of each module lies in a modules.dep.
+fn lines_by_name(dep: &str) -> BTreeMap<String, Range<usize>> {
+    let mut begin = 0;
+    let lines = dep.split_inclusive('\n').filter_map(|line| {
+        let place = begin..begin + line.len();
+        begin = place.end;
+        Some((name(line.split_once(':')?.0.trim()), place))
+    });
+    lines.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +241,7 @@ mod tests {
             folder: PathBuf::new(),
             rules: parsed,
             dep: cell(DEP),
+            lines: OnceCell::new(),
             softdep: cell(SOFTDEP),
             alias: cell(ALIAS),
             builtin: cell("kernel/fs/fuse.ko\nkernel/drivers/char/hw-random.ko\n"),

@@ -1,6 +1,6 @@
 //! Finding the root: by the root hash, on the disk that the boot loader came from.
 
-use super::drivers::Drivers;
+use super::drivers::{Drivers, Reach};
 use super::{Stage1Error, waiting};
 use crate::console::Consoles;
 use crate::facts::block::{self, BlockDevice};
@@ -82,7 +82,8 @@ pub fn search(devices: &[BlockDevice], wanted: &Wanted) -> Search {
     }
 }
 
-/// Waits until the root is there. Every announcement of the kernel is a reason to look; there is no other clock but the bound.
+/// Waits until the root is there. A disk that answers at once is not kept waiting for others: process 1 looks again, when all drivers are
+/// loaded, whether another disk has the root, too ([`search`]). Every announcement of the kernel is a reason to look; there is no other clock but the bound.
 pub(super) fn wait(
     wanted: &Wanted,
     drivers: &mut Drivers,
@@ -91,13 +92,18 @@ pub(super) fn wait(
 ) -> Result<Root, Stage1Error> {
     let begin = Instant::now();
     let mut said = String::new();
+    let mut reach = Reach::Prompt;
     loop {
-        drivers.look();
+        drivers.look(reach);
         let missing = match search(&block::read()?, wanted) {
             Search::Found(root) => return Ok(*root),
             Search::Doubled(first, second) => return Err(Stage1Error::Doubled { first, second }),
             Search::Missing(missing) => missing,
         };
+        if reach == Reach::Prompt {
+            reach = Reach::All;
+            continue;
+        }
         let waited = begin.elapsed();
         if waited >= PATIENCE {
             return Err(Stage1Error::Missing { missing, seconds: PATIENCE.as_secs() });

@@ -53,15 +53,18 @@ use doing::{Doing, failed, warning};
 use kmimage_contract::paths;
 use kmimage_contract::state_line::StateLine;
 use kmimage_sys::kernel_log::{self, Level};
-use kmimage_sys::{module, random};
+use kmimage_sys::module::{self, Loaded};
+use kmimage_sys::random;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The name that process 1 starts it by.
 pub const APPLET: &str = "storage";
-/// What ext4 takes in Debian's kernel; its checksum is asked for by name only, which no table of dependencies tells.
-const MODULES: [&str; 3] = ["crc32c-intel", "crc32c_generic", "ext4"];
+/// The file system.
+const EXT4: &str = "ext4";
+/// What computes its checksum, the fastest first: it is asked for by an alias only, which no table of dependencies tells.
+const CHECKSUMS: [&str; 2] = ["crc32c-intel", "crc32c_generic"];
 /// A file for what mke2fs and e2fsck say.
 const SCRATCH: &str = "/run/kmimage/storage.said";
 
@@ -187,17 +190,21 @@ fn settle(say: &mut dyn FnMut(StateLine)) -> bool {
     true
 }
 
-/// Loads ext4. What fails here is seen when a mount fails.
+/// Loads ext4, and before it one implementation of its checksum. What fails here is seen when a mount fails.
 fn load_modules() {
     let folder = paths::modules(&module::kernel_release());
     let folder = Path::new(&folder);
     let modules_dep = facts::read_text(&folder.join("modules.dep")).unwrap_or_default();
     let dependencies = Dependencies::parse(&modules_dep);
-    for path in MODULES.iter().flat_map(|name| dependencies.load_order(name).unwrap_or_default()) {
-        if let Err(error) = module::load(&folder.join(path)) {
-            warn(&format!("loading {path}: {error}"));
-        }
-    }
+    let load = |name: &str| {
+        let loaded = dependencies.load_order(name).unwrap_or_default().into_iter().map(|path| {
+            module::load(&folder.join(path)).inspect_err(|error| warn(&format!("loading {path}: {error}")))
+        });
+        matches!(loaded.last(), Some(Ok(Loaded::Now | Loaded::Before)))
+    };
+    // The first that this processor has.
+    let _ = CHECKSUMS.iter().any(|name| load(name));
+    load(EXT4);
 }
 
 fn warn(message: &str) {

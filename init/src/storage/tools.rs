@@ -15,7 +15,7 @@ const MAKING: Duration = Duration::from_secs(120);
 /// How long a check may take: a large disk that was damaged is read whole.
 const CHECKING: Duration = Duration::from_secs(900);
 /// How often it is looked whether a program has ended.
-const ROUND: Duration = Duration::from_millis(5);
+const ROUND: Duration = Duration::from_millis(1);
 /// How much of what a program said is worth telling.
 const SAID: usize = 600;
 

@@ -21,6 +21,8 @@ pub(super) struct Boot {
     pub(super) network: Found,
     /// Further disks that can't be had, and why.
     volumes: BTreeMap<String, String>,
+    /// Two disks of which each could be the one that this boot is from.
+    twins: Option<String>,
     /// How often it was decided anew what the machine is to be. What an earlier decision's child says doesn't count any more.
     pub(super) generation: u32,
 }
@@ -113,6 +115,7 @@ impl Boot {
             applied: Found::Unknown(String::new()),
             network: unknown("network"),
             volumes: BTreeMap::new(),
+            twins: None,
             generation: 0,
         }
     }
@@ -121,6 +124,10 @@ impl Boot {
     pub(super) fn hear(&mut self, line: &StateLine) -> Vec<Effect> {
         match line.state() {
             "devices" if line.get("coldplug") == Some("done") => vec![Effect::Condition("coldplug", true)],
+            "devices" if line.get("root-twice").is_some() => {
+                self.twins = line.get("root-twice").map(str::to_owned);
+                Vec::new()
+            }
             "storage" => self.hear_storage(line),
             "storage-failed" => self.hear_storage_failed(line),
             "config" => self.hear_config(line),
@@ -255,6 +262,11 @@ impl Boot {
     pub(super) fn standing(&self, unready: &[&str]) -> Standing {
         let maintenance = |reason: String| Standing::Maintenance { reason };
         let waiting = |what, detail: &str| Standing::Waiting { what, detail: detail.to_owned() };
+        if let Some(disks) = &self.twins {
+            return maintenance(format!(
+                "two disks carry the root of this boot, {disks}, and no boot loader says which one is meant: remove one and restart"
+            ));
+        }
         for (what, found) in [("state", &self.state), ("var", &self.var)] {
             if let Found::Failed(why) = found {
                 return maintenance(format!("{what} failed: {why}"));

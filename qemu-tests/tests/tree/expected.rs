@@ -82,6 +82,34 @@ impl Expected {
         }
     }
 
+    /// Modules are in the image as the kernel links them, not packed by themselves: `xz` says what is in each that stays.
+    pub(crate) fn unpacked_modules(&mut self, debs: &Path) {
+        let packed: Vec<String> = self.nodes.keys().filter(|path| is_module(path) && path.ends_with(".ko.xz")).cloned().collect();
+        let folder = tempfile::tempdir_in(debs).unwrap();
+        let origins: BTreeSet<&String> = packed.iter().map(|path| &self.origins[path]).collect();
+        for origin in origins {
+            let name = format!("{}_", origin.split(' ').nth(1).unwrap());
+            let files = fs_err::read_dir(debs).unwrap().map(|entry| entry.unwrap());
+            let deb = files.filter(|file| file.file_name().to_str().unwrap().starts_with(&name)).map(|file| file.path()).next();
+            run(program("dpkg-deb").arg("--extract").arg(deb.unwrap()).arg(folder.path()));
+        }
+        // A package may have /lib where the image has /usr/lib.
+        let place = |path: &str| {
+            let place = folder.path().join(&path[1..]);
+            if place.exists() { place } else { folder.path().join(path.trim_start_matches("/usr/")) }
+        };
+        run(program("xz").arg("--decompress").args(packed.iter().map(|path| place(path))));
+        for path in packed {
+            let plain = path.trim_end_matches(".xz").to_owned();
+            let sha256 = Sha256Digest::of(&fs_err::read(place(&plain)).unwrap());
+            let node = self.nodes.remove(&path).unwrap();
+            let origin = self.origins.remove(&path).unwrap();
+            self.origins.insert(plain.clone(), origin);
+            assert!(self.nodes.insert(plain.clone(), Node { kind: Kind::File { sha256 }, ..node }).is_none(), "{plain} twice");
+            self.taken.insert(path, "unpacked".to_owned());
+        }
+    }
+
     /// `mode`: other permission bits.
     pub(crate) fn modes(&mut self, profile: &Profile) {
         for change in &profile.modes {

@@ -1,6 +1,6 @@
 //! The root image against the packages' own files, without kmimage's eyes: dpkg-deb reads the packages, unsquashfs the image.
 //!
-//! Every path of the image is a package's, as the package has it, or an overlay's, or one of those that kmimage makes itself, which are
+//! Every path of the image is a package's, as the package has it (kernel modules unpacked), or an overlay's, or one of those that kmimage makes itself, which are
 //! named here one by one (what is in them, other tests hold against the tools that they replace). Every path of a package is in the
 //! image, or one rule of the profile took it out.
 
@@ -99,7 +99,8 @@ fn tools_the_tree_is_the_packages_less_what_the_profile_drops() {
 
     let mut expected = Expected::of(&shipped);
     expected.licences(&packages, &profile);
-    expected.modules(kernel, &profile, |path| image.nodes.contains_key(path));
+    expected.modules(kernel, &profile, |path| image.nodes.contains_key(path.trim_end_matches(".xz")));
+    expected.unpacked_modules(&folder.path().join("debs"));
     expected.drops(&profile);
     expected.boot();
     assert!(profile.moves.is_empty(), "moves, which this test does not know");

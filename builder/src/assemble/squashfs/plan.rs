@@ -10,6 +10,10 @@ use crate::compose::tree::{Entry, Kind, Tree, TreePath};
 use crate::hash::Sha256Digest;
 use std::collections::{BTreeMap, HashMap};
 
+/// A file from this many bytes on has a block of its own, however large blocks are. Whoever reads a file out of a fragment block unpacks
+/// all of that; for the kernel's modules, each read once and rarely with its neighbours, it would be most of the work.
+const OWN_BLOCK: u64 = 32 << 10;
+
 /// Everything the writer needs, in the order it needs it.
 pub(super) struct Plan<'a> {
     /// Inodes as they are written: a directory after all that it holds, the root last.
@@ -234,7 +238,7 @@ impl<'a> Planner<'a> {
         };
         self.plan.bytes += content.len();
         let first = self.plan.blocks.len();
-        if content.len() < self.block_size as u64 {
+        if content.len() < OWN_BLOCK.min(self.block_size as u64) {
             let piece = Piece { content, at: 0, len: content.len() as usize, path };
             self.plan.contents.push(PlannedContent { len: content.len(), blocks: first..first, fragment: None });
             self.fragments.add(index, piece, &mut self.plan);

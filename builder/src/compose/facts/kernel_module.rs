@@ -6,11 +6,12 @@
 use super::{Fact, Problem};
 use crate::compose::content::Content;
 use crate::compose::tree::TreePath;
+use crate::hash::Sha256Digest;
 use kmimage_contract::{modules, paths};
 use object::read::elf::{ElfFile64, FileHeader as _};
 use object::{Object, ObjectSection};
 use serde::{Deserialize, Serialize};
-use std::io::Read;
+use std::io::{self, Read};
 
 /// No module of a distribution comes near; a small file that unpacks to more is hostile.
 const UNPACKED_LIMIT: u64 = 256 << 20;
@@ -68,11 +69,42 @@ impl ModuleName {
     }
 }
 
-pub(super) fn read(content: &Content) -> Result<Fact, Problem> {
-    parse(&unpack(content)?).map(Fact::Module)
+/// A module as the kernel links it, and what it says of itself.
+#[derive(Debug)]
+pub struct UnpackedModule {
+    /// Its bytes, if the file is packed; a file that isn't, or can't be unpacked, is what it is.
+    pub bytes: Option<Vec<u8>>,
+    /// The digest of these, or of the file.
+    pub sha256: Sha256Digest,
+    /// A module, or damaged.
+    pub fact: Fact,
 }
 
-fn unpack(content: &Content) -> Result<Vec<u8>, Problem> {
+/// Unpacks a module's file and looks at it. An error: the file can't be read.
+pub fn unpack_module(content: &Content) -> io::Result<UnpackedModule> {
+    let look = |bytes: &[u8]| match parse(bytes) {
+        Ok(module) => Ok(Fact::Module(module)),
+        Err(Problem::Damaged(why)) => Ok(Fact::Damaged(why)),
+        Err(Problem::Read(error)) => Err(error),
+    };
+    match unpack(content) {
+        Ok((bytes, true)) => {
+            Ok(UnpackedModule { sha256: Sha256Digest::of(&bytes), fact: look(&bytes)?, bytes: Some(bytes) })
+        }
+        Ok((bytes, false)) => Ok(UnpackedModule { sha256: content.sha256(), fact: look(&bytes)?, bytes: None }),
+        Err(Problem::Damaged(why)) => {
+            Ok(UnpackedModule { sha256: content.sha256(), fact: Fact::Damaged(why), bytes: None })
+        }
+        Err(Problem::Read(error)) => Err(error),
+    }
+}
+
+pub(super) fn read(content: &Content) -> Result<Fact, Problem> {
+    parse(&unpack(content)?.0).map(Fact::Module)
+}
+
+/// The module's own bytes, and whether the file had them packed.
+fn unpack(content: &Content) -> Result<(Vec<u8>, bool), Problem> {
     let mut magic = [0; 6];
     let known = content.len().min(6) as usize;
     content.read_exact_at(&mut magic[..known], 0).map_err(Problem::Read)?;
@@ -80,7 +112,7 @@ fn unpack(content: &Content) -> Result<Vec<u8>, Problem> {
         return Err(Problem::Damaged("it is too big for a kernel module".into()));
     }
     if magic.starts_with(b"\x7fELF") {
-        return content.to_vec().map_err(Problem::Read);
+        return Ok((content.to_vec().map_err(Problem::Read)?, false));
     }
     let packed = content.to_vec().map_err(Problem::Read)?;
     // Four to one is what modules come to; a wrong guess costs a copy.
@@ -96,7 +128,7 @@ fn unpack(content: &Content) -> Result<Vec<u8>, Problem> {
         return Err(Problem::Damaged("it is neither an ELF file nor one packed by xz, zstd or gzip".into()));
     };
     match result {
-        Ok(_) if bytes.len() as u64 <= UNPACKED_LIMIT => Ok(bytes),
+        Ok(_) if bytes.len() as u64 <= UNPACKED_LIMIT => Ok((bytes, true)),
         Ok(_) => Err(Problem::Damaged("it unpacks to more than any kernel module".into())),
         Err(_) => Err(Problem::Damaged(format!("it can't be unpacked ({format})"))),
     }

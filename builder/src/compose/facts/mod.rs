@@ -10,7 +10,7 @@ mod known_programs;
 mod script;
 
 pub use elf::{Elf, ElfKind, MACHINE_X86_64};
-pub use kernel_module::{KernelModule, ModuleName, is_module_name};
+pub use kernel_module::{KernelModule, ModuleName, UnpackedModule, is_module_name, unpack_module};
 pub use known_programs::{Family, FamilyKind, families};
 pub use script::Shebang;
 
@@ -139,6 +139,11 @@ impl Facts {
             }
         }
         Ok(())
+    }
+
+    /// Takes what was found out about a module's content.
+    pub fn learn_module(&mut self, sha256: Sha256Digest, fact: Fact) {
+        self.modules.insert(sha256, fact);
     }
 
     /// What is known of the file at `path` with this content; none for plain data.

@@ -10,6 +10,7 @@ mod licences;
 pub mod modes;
 pub mod modules;
 mod moves;
+mod unpacked;
 
 pub use boot::BootInputs;
 pub use error::ShapeError;

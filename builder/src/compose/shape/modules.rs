@@ -1,18 +1,31 @@
 //! Which of the kernel's modules stay: first by path, as the profile says, then with everything that those need.
 //!
-//! What a module needs is in its own bytes, which must be decompressed; so only modules that stay are looked at. The outcome is kept
-//! in the store by the modules' digests and the choice, so that a build with the same kernel and the same choice decodes nothing.
+//! What a module needs is in its own bytes, which must be decompressed; so only modules that stay are looked at, and they stay
+//! decompressed ([`unpacked`]). The outcome is kept in the store by the modules' digests and the choice, so that a build with the same
+//! kernel and the same choice decodes nothing.
 
 use super::ShapeError;
-use crate::compose::facts::{Fact, Facts, FactsError, ModuleName, is_module_name};
+use super::unpacked::{self, Place};
+use crate::compose::facts::{Facts, ModuleName, is_module_name};
 use crate::compose::tree::{Entry, Kind, Tree, TreePath};
 use crate::profile::ModuleSelection;
-use crate::store::Store;
+use crate::store::{Pack, Store};
 use kmimage_contract::paths;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The kind under which the store keeps choices.
 const KIND: &str = "kernel-modules";
+
+/// A choice as the store keeps it, beside the pack of its modules.
+#[derive(Debug, Serialize, Deserialize)]
+struct Chosen {
+    /// Paths of modules that stay because others need them.
+    needed: Vec<String>,
+    /// Where the modules that were packed lie in the pack.
+    places: Vec<Place>,
+    pack_len: u64,
+}
 
 /// How many modules stayed and went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,7 +38,7 @@ pub struct ModuleCounts {
     pub dropped: usize,
 }
 
-/// Takes the modules that go out of `tree`, with directories that hold nothing any more. `facts` takes what was found out.
+/// Takes the modules that go out of `tree`, with directories that hold nothing any more, and unpacks the others. `facts` takes what was found out.
 pub(super) fn select(
     tree: &mut Tree,
     release: &str,
@@ -53,22 +66,28 @@ pub(super) fn select(
         }
     }
     let key = key(tree, &stay, &out);
-    let cached = store.cached(KIND, &key)?.and_then(|bytes| serde_json::from_slice::<Vec<String>>(&bytes).ok());
-    let needed: BTreeSet<TreePath> = match cached {
-        Some(paths) => paths.iter().filter_map(|path| TreePath::new(path).ok()).collect(),
+    let (Chosen { needed, places, .. }, pack) = match known(store, &key)? {
+        Some(known) => known,
         None => {
-            let needed = closure(tree, &stay, &out, |modules| depends(modules, facts, jobs))?;
-            let paths: Vec<String> = needed.iter().map(TreePath::to_string).collect();
-            store.put_cached(KIND, &key, &serde_json::to_vec(&paths).unwrap_or_default())?;
-            needed
+            let (pack, mut chosen) = store.put_pack(KIND, &key, |pack| -> Result<_, ShapeError> {
+                let mut places = Vec::new();
+                let needed =
+                    closure(tree, &stay, &out, |modules| unpacked::unpack(modules, facts, jobs, pack, &mut places))?;
+                Ok(Chosen { needed: needed.iter().map(TreePath::to_string).collect(), places, pack_len: 0 })
+            })?;
+            chosen.pack_len = pack.len;
+            store.put_cached(KIND, &key, &serde_json::to_vec(&chosen).unwrap_or_default())?;
+            (chosen, pack)
         }
     };
+    let needed: BTreeSet<TreePath> = needed.iter().filter_map(|path| TreePath::new(path).ok()).collect();
     for path in &needed {
         if let Some(entry) = out.remove(path) {
             tree.insert(path.clone(), entry);
         }
     }
     prune(tree, &base, out.keys());
+    unpacked::place(tree, &places, pack);
     Ok(ModuleCounts { kept: stay.len() + needed.len(), needed: needed.len(), dropped: out.len() })
 }
 
@@ -109,14 +128,12 @@ fn closure<E>(
     }
 }
 
-/// What the modules of a tree need. A module that cannot be read needs nothing here; `check` refuses it.
-fn depends(modules: &Tree, facts: &mut Facts, jobs: usize) -> Result<BTreeSet<String>, FactsError> {
-    facts.gather_more(modules, None, jobs)?;
-    let names = facts.over(modules).filter_map(|(_, fact)| match fact {
-        Fact::Module(module) => Some(module.depends.iter().cloned()),
-        _ => None,
-    });
-    Ok(names.flatten().collect())
+/// What the store knows of this choice.
+fn known(store: &Store, key: &str) -> Result<Option<(Chosen, Pack)>, ShapeError> {
+    let chosen = store.cached(KIND, key)?.and_then(|bytes| serde_json::from_slice::<Chosen>(&bytes).ok());
+    let Some(chosen) = chosen else { return Ok(None) };
+    let pack = store.pack(KIND, key)?.filter(|pack| pack.len == chosen.pack_len);
+    Ok(pack.map(|pack| (chosen, pack)))
 }
 
 /// Names everything that the outcome depends on.
@@ -132,7 +149,7 @@ fn key(tree: &Tree, stay: &[TreePath], out: &BTreeMap<TreePath, Entry>) -> Strin
     };
     stay.iter().for_each(|path| put(1, path, tree.get(path)));
     out.iter().for_each(|(path, entry)| put(0, path, Some(entry)));
-    format!("format 1 {}", hasher.finalize().to_hex())
+    format!("format 2 {}", hasher.finalize().to_hex())
 }
 
 /// Directories that the choice has emptied go, too.

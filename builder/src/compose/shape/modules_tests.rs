@@ -4,7 +4,9 @@ use super::*;
 use crate::compose::content::Content;
 use crate::compose::facts::testing;
 use crate::compose::tree::Origin;
+use crate::hash::Sha256Digest;
 use crate::profile::{ModuleDrop, PathGlob};
+use std::io::Read as _;
 
 const BASE: &str = "/usr/lib/modules/6.1-x";
 
@@ -109,4 +111,63 @@ fn another_choice_or_kernel_is_chosen_anew() {
     assert_eq!(run(&[("a/a.ko", ""), ("b/b.ko", "")], &["b"]), ["a/a.ko"]);
     assert_eq!(run(&[("a/a.ko", "b"), ("b/b.ko", "")], &["a"]), ["b/b.ko"]);
     assert_eq!(run(&[("a/a.ko", "b"), ("b/b.ko", "")], &["a", "b"]), Vec::<String>::new());
+}
+
+#[test]
+fn what_stays_is_unpacked_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let plain = |name: &str, depends: &str| {
+        testing::module(&[&format!("name={name}"), &format!("depends={depends}"), "vermagic=6.1-x SMP"])
+    };
+    let xz = |bytes: &[u8]| {
+        let mut packed = Vec::new();
+        liblzma::read::XzEncoder::new(bytes, 1).read_to_end(&mut packed).unwrap();
+        packed
+    };
+    let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
+    let files = [
+        ("a/a.ko.xz", xz(&plain("a", "b"))),
+        ("b/b.ko.zst", zstd(&plain("b", ""))),
+        ("b/c.ko.xz", xz(&plain("c", ""))),
+        ("d/d.ko", plain("d", "")),
+        ("d/torn.ko.xz", xz(&plain("torn", ""))[..60].to_vec()),
+        ("e/two.ko", plain("two", "")),
+        ("e/two.ko.xz", xz(&plain("two", "x"))),
+    ];
+    let mut seen = Vec::new();
+    for _ in ["cold", "warm"] {
+        let mut tree = Tree::new();
+        for (file, bytes) in &files {
+            let path = TreePath::new(format!("{BASE}/{file}")).unwrap();
+            tree.insert(path, Entry { uid: 7, ..Entry::file(Content::from_bytes(bytes.clone()), 0o600, Origin::Kmimage) });
+        }
+        let mut facts = Facts::default();
+        let counts =
+            select(&mut tree, "6.1-x", &selection(&["b"], &[]), &mut facts, &store, 2, &mut Vec::new()).unwrap();
+        assert_eq!(counts, ModuleCounts { kept: 6, needed: 1, dropped: 1 });
+        let expected = ["a", "a/a.ko", "b", "b/b.ko", "d", "d/d.ko", "d/torn.ko.xz", "e", "e/two.ko", "e/two.ko.xz"];
+        assert_eq!(rest(&tree), expected);
+        let content = |file: &str| {
+            let entry = tree.get(&TreePath::new(format!("{BASE}/{file}")).unwrap()).unwrap();
+            assert_eq!((entry.mode, entry.uid), (0o600, 7), "{file}");
+            let Kind::File(content) = &entry.kind else { panic!("{file}") };
+            let bytes = content.to_vec().unwrap();
+            assert_eq!(Sha256Digest::of(&bytes), content.sha256(), "{file}");
+            bytes
+        };
+        assert!(content("a/a.ko") == plain("a", "b") && content("b/b.ko") == plain("b", ""));
+        assert!(content("d/torn.ko.xz") == files[4].1 && content("e/two.ko.xz") == files[6].1);
+        facts.gather_more(&tree, None, 1).unwrap();
+        seen.push(facts);
+    }
+    let [cold, warm] = &seen[..] else { panic!() };
+    let of = |facts: &Facts, bytes: &[u8]| {
+        let path = TreePath::new(format!("{BASE}/a/a.ko")).unwrap();
+        facts.of(&path, &Content::from_bytes(bytes.to_vec())).cloned()
+    };
+    for bytes in [plain("a", "b"), plain("b", ""), plain("d", ""), files[4].1.clone()] {
+        assert!(of(cold, &bytes).is_some());
+        assert_eq!(of(cold, &bytes), of(warm, &bytes));
+    }
 }

@@ -54,6 +54,9 @@ fn what_needs_help_is_maintenance() {
     check("base", &[state, failed, "config result=none"], "maintenance var failed: no such partition; write the image anew");
     let failed = "storage-failed what=state cause=\"damaged\"";
     check("base", &[failed, "config result=none"], "maintenance state failed: damaged");
+    let twins = "maintenance two disks carry the root of this boot, vda and sda, and no boot loader says which one is meant: \
+                 remove one and restart";
+    check("base", &[state, var, "devices root-twice=\"vda and sda\"", "config result=none"], twins);
 }
 
 #[test]
@@ -96,6 +99,7 @@ fn lines_have_effects() {
     let mut check = |line: &str, expect: &[Effect]| assert_eq!(hear(&mut boot, &[line]), expect, "{line}");
     check("devices coldplug=done", &[Effect::Condition("coldplug", true)]);
     check("devices added=vdb", &[]);
+    check("devices root-twice=\"vda and sda\"", &[]);
     check("storage state=mounted", &[Effect::Condition("state", true)]);
     check("storage var=mounted size=9", &[Effect::Condition("var", true)]);
     check("storage-failed what=state cause=x", &[Effect::Condition("state", true)]);
