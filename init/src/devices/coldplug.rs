@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 pub(super) enum Urgency {
     /// Network interfaces: addresses take longest.
     Network,
-    /// Disks, and what disks hang on.
+    /// Disks, what disks hang on, and what else must not come late.
     Storage,
     /// Everything else.
     Other,
@@ -31,8 +31,8 @@ pub(super) fn urgency(modalias: &str) -> Urgency {
         ("pci", Some("01"), _) | ("pci", Some("0c" | "0C"), Some("sc03" | "sc04")) | ("virtio" | "scsi" | "nvme", ..) => {
             Urgency::Storage
         }
-        // QEMU's own channel, which may bring a config.
-        ("acpi", ..) if rest == "QEMU0002:" => Urgency::Storage,
+        // QEMU's own channel, which may bring a config; and the power button: a machine that is ready can be switched off.
+        ("acpi", ..) if ["QEMU0002:", "PNP0C0C:", "LNXPWRBN:"].contains(&rest) => Urgency::Storage,
         // virtio's own PCI functions say `other` or what they are: whatever it is, nothing is behind them without their driver.
         ("pci", ..) if rest.starts_with("v00001AF4") => Urgency::Network,
         _ => Urgency::Other,
@@ -168,7 +168,8 @@ mod tests {
         check("pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01", Urgency::Storage);
         check("pci:v00001B36d0000000Dsv00001AF4sd00001100bc0Csc03i30", Urgency::Storage);
         check("scsi:t-0x00", Urgency::Storage);
-        check("acpi:PNP0C0C:", Urgency::Other);
+        check("acpi:PNP0C0C:", Urgency::Storage);
+        check("acpi:PNP0B00:", Urgency::Other);
         check("acpi:QEMU0002:", Urgency::Storage);
         check("cpu:type:x86,ven0002fam000Fmod006B:feature:,0000,0001bc02", Urgency::Other);
         check("pci:v00008086d000025ABsv00001AF4sd00001100bc08sc80i00", Urgency::Other);
