@@ -68,7 +68,8 @@ impl Drivers {
     pub(super) fn look(&mut self, reach: Reach) {
         loop {
             let devices = aliases::read_devices();
-            let new: Vec<String> = devices.into_iter().filter(|device| reach.has(device) && !self.seen.contains(device)).collect();
+            let new: Vec<String> =
+                devices.into_iter().filter(|device| reach.has(device) && !self.seen.contains(device)).collect();
             let wanted: Vec<String> = new.iter().flat_map(|device| self.catalogue.for_device(device)).collect();
             self.seen.extend(new);
             if wanted.into_iter().filter(|path| self.load(path)).count() == 0 {
@@ -175,8 +176,7 @@ mod tests {
 
     const LIST: &str =
         "/m/sha.ko\n/m/dm-mod.ko\n/m/dm-verity.ko\n/m/loop.ko\n/m/squashfs.ko\n/m/scsi_mod.ko\n/m/sd_mod.ko\n/m/virtio_blk.ko\n";
-    const DEP: &str =
-        "sha.ko:\ndm-mod.ko:\ndm-verity.ko: dm-mod.ko\nloop.ko:\nsquashfs.ko:\nscsi_mod.ko:\nsd_mod.ko: scsi_mod.ko\nvirtio_blk.ko:\n";
+    const DEP: &str = "sha.ko:\ndm-mod.ko:\ndm-verity.ko: dm-mod.ko\nloop.ko:\nsquashfs.ko:\nscsi_mod.ko:\nsd_mod.ko: scsi_mod.ko\nvirtio_blk.ko:\n";
     const ALIAS: &str = "alias cpu:type:x86,*:feature:*0089* sha\nalias fs-squashfs squashfs\nalias scsi:t-0x00* sd_mod\nalias virtio:d00000002v* virtio_blk\n";
 
     #[test]

@@ -197,10 +197,12 @@ fn load_modules() {
     let modules_dep = facts::read_text(&folder.join("modules.dep")).unwrap_or_default();
     let dependencies = Dependencies::parse(&modules_dep);
     let load = |name: &str| {
-        let loaded = dependencies.load_order(name).unwrap_or_default().into_iter().map(|path| {
-            module::load(&folder.join(path)).inspect_err(|error| warn(&format!("loading {path}: {error}")))
-        });
-        matches!(loaded.last(), Some(Ok(Loaded::Now | Loaded::Before)))
+        let mut loaded = false;
+        for path in dependencies.load_order(name).unwrap_or_default() {
+            let result = module::load(&folder.join(path)).inspect_err(|error| warn(&format!("loading {path}: {error}")));
+            loaded = matches!(result, Ok(Loaded::Now | Loaded::Before));
+        }
+        loaded
     };
     // The first that this processor has.
     let _ = CHECKSUMS.iter().any(|name| load(name));

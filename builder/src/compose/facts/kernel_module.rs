@@ -88,13 +88,9 @@ pub fn unpack_module(content: &Content) -> io::Result<UnpackedModule> {
         Err(Problem::Read(error)) => Err(error),
     };
     match unpack(content) {
-        Ok((bytes, true)) => {
-            Ok(UnpackedModule { sha256: Sha256Digest::of(&bytes), fact: look(&bytes)?, bytes: Some(bytes) })
-        }
+        Ok((bytes, true)) => Ok(UnpackedModule { sha256: Sha256Digest::of(&bytes), fact: look(&bytes)?, bytes: Some(bytes) }),
         Ok((bytes, false)) => Ok(UnpackedModule { sha256: content.sha256(), fact: look(&bytes)?, bytes: None }),
-        Err(Problem::Damaged(why)) => {
-            Ok(UnpackedModule { sha256: content.sha256(), fact: Fact::Damaged(why), bytes: None })
-        }
+        Err(Problem::Damaged(why)) => Ok(UnpackedModule { sha256: content.sha256(), fact: Fact::Damaged(why), bytes: None }),
         Err(Problem::Read(error)) => Err(error),
     }
 }

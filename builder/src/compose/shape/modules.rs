@@ -71,8 +71,7 @@ pub(super) fn select(
         None => {
             let (pack, mut chosen) = store.put_pack(KIND, &key, |pack| -> Result<_, ShapeError> {
                 let mut places = Vec::new();
-                let needed =
-                    closure(tree, &stay, &out, |modules| unpacked::unpack(modules, facts, jobs, pack, &mut places))?;
+                let needed = closure(tree, &stay, &out, |modules| unpacked::unpack(modules, facts, jobs, pack, &mut places))?;
                 Ok(Chosen { needed: needed.iter().map(TreePath::to_string).collect(), places, pack_len: 0 })
             })?;
             chosen.pack_len = pack.len;

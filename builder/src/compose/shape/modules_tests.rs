@@ -143,8 +143,7 @@ fn what_stays_is_unpacked_once() {
             tree.insert(path, Entry { uid: 7, ..Entry::file(Content::from_bytes(bytes.clone()), 0o600, Origin::Kmimage) });
         }
         let mut facts = Facts::default();
-        let counts =
-            select(&mut tree, "6.1-x", &selection(&["b"], &[]), &mut facts, &store, 2, &mut Vec::new()).unwrap();
+        let counts = select(&mut tree, "6.1-x", &selection(&["b"], &[]), &mut facts, &store, 2, &mut Vec::new()).unwrap();
         assert_eq!(counts, ModuleCounts { kept: 6, needed: 1, dropped: 1 });
         let expected = ["a", "a/a.ko", "b", "b/b.ko", "d", "d/d.ko", "d/torn.ko.xz", "e", "e/two.ko", "e/two.ko.xz"];
         assert_eq!(rest(&tree), expected);
