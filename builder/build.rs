@@ -97,7 +97,10 @@ fn compile(workspace: &Path, target_folder: &Path, compiler: &Compiler) -> Resul
         let text = name.to_string_lossy();
         let of_profile = text.starts_with("CARGO_PROFILE_") || text == "CARGO_INCREMENTAL";
         let of_target = text == "RUSTFLAGS" || text.starts_with("CARGO_BUILD_") || text.starts_with("CARGO_TARGET_");
-        if of_profile || of_target {
+        // What cargo says of the builder: build scripts that ask for it (ring's does) would run again whenever somebody else compiles.
+        let of_builder =
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CFG_", "CARGO_FEATURE_"].iter().any(|prefix| text.starts_with(prefix));
+        if of_profile || of_target || of_builder {
             cargo.env_remove(&name);
         }
     }

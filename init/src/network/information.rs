@@ -39,12 +39,7 @@ const REPEAT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 const REFRESHED: (Duration, Duration) = (Duration::from_secs(86_400), Duration::from_secs(600));
 
 /// Asks on a link until it is dropped; again when the carrier was away, and when what was said is old.
-pub(super) async fn run(
-    link: Link,
-    duid: Vec<u8>,
-    mut carrier: watch::Receiver<bool>,
-    reports: mpsc::UnboundedSender<Report>,
-) {
+pub(super) async fn run(link: Link, duid: Vec<u8>, mut carrier: watch::Receiver<bool>, reports: mpsc::UnboundedSender<Report>) {
     let mut known = None;
     loop {
         while !*carrier.borrow_and_update() {
@@ -134,9 +129,8 @@ fn parse(bytes: &[u8], transaction: [u8; 3], duid: &[u8]) -> Option<(Lease6, Dur
     }
     let mut lease = Lease6 { address: None, dns: Vec::new(), search: Vec::new(), ntp: Vec::new() };
     let (mut refresh, mut from_server, mut mine) = (REFRESHED.0, false, true);
-    let addresses = |content: &[u8]| -> Vec<Ipv6Addr> {
-        content.as_chunks::<16>().0.iter().map(|octets| Ipv6Addr::from(*octets)).collect()
-    };
+    let addresses =
+        |content: &[u8]| -> Vec<Ipv6Addr> { content.as_chunks::<16>().0.iter().map(|octets| Ipv6Addr::from(*octets)).collect() };
     for (code, content) in options(rest) {
         match code {
             SERVER_ID => from_server = true,
@@ -195,10 +189,7 @@ mod tests {
         let bytes = request(ID, DUID, Duration::from_millis(1500));
         assert_eq!(bytes[..4], [11, 1, 2, 3]);
         let found: Vec<(u16, &[u8])> = options(&bytes[4..]).collect();
-        assert_eq!(
-            found,
-            [(1, DUID), (8, &[0, 150][..]), (6, &[0, 23, 0, 24, 0, 31, 0, 32, 0, 56][..])]
-        );
+        assert_eq!(found, [(1, DUID), (8, &[0, 150][..]), (6, &[0, 23, 0, 24, 0, 31, 0, 32, 0, 56][..])]);
     }
 
     #[test]
