@@ -92,8 +92,10 @@ fn tools_the_tree_is_the_packages_less_what_the_profile_drops() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let profile = load(&Library::new(root), "base").unwrap();
     let folder = tempfile::tempdir().unwrap();
+    // The build first: it makes the lock.
+    let root_image = artefact(base(), ".root.squashfs");
     let (shipped, packages) = shipped(&folder.path().join("debs"), &profile);
-    let image = unsquash(&artefact(base(), ".root.squashfs"), folder.path());
+    let image = unsquash(&root_image, folder.path());
     let kernels = shipped.nodes.keys().filter_map(|path| path.strip_prefix("/boot/vmlinuz-")).collect::<Vec<_>>();
     let [kernel] = kernels[..] else { panic!("kernels: {kernels:?}") };
 
