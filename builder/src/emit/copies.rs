@@ -1,5 +1,5 @@
 //! The artefacts that are copied out of the finished raw disk: the root image and the qcow2. One pass reads the disk, writes both,
-//! and takes every digest of what passes: nothing is read again.
+//! and takes every digest of what passes: nothing is read again. A thread for each copy.
 //!
 //! On a file system that shares blocks the copies are made first, inside the kernel, and the pass only hashes.
 
@@ -7,11 +7,14 @@ use super::qcow2::{CLUSTER, Layout};
 use super::sparse;
 use super::stale::{Seal, Sealing};
 use crate::hash::Sha256Digest;
-use crate::unbuffered::Unbuffered;
+use crate::unbuffered::{Buffer, Pool, Unbuffered};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::ScopedJoinHandle;
 
 /// What to make.
 #[derive(Debug)]
@@ -75,7 +78,7 @@ fn make_by(wanted: &Wanted<'_>, shares: fn(&File) -> bool) -> Result<Copies, Cop
     let size = disk.metadata()?.len();
     let mut root =
         Copy::begin((disk, root, shares(root)), root_at.end - root_at.start, 0, [root_at.clone()]).map_err(CopyError::Root)?;
-    let mut image = match qcow2 {
+    let image = match qcow2 {
         None => None,
         Some(file) => {
             let layout = Layout::of(disk, root_at.clone())?;
@@ -86,19 +89,54 @@ fn make_by(wanted: &Wanted<'_>, shares: fn(&File) -> bool) -> Result<Copies, Cop
 
     let mut seal = Sealing::default();
     let mut done = 0;
-    let pass = |at: u64, bytes: &[u8]| {
-        seal.zeros(at - done);
-        seal.update(bytes);
-        done = at + bytes.len() as u64;
-        root.pass(at, bytes).map_err(CopyError::Root)?;
-        image.as_mut().map_or(Ok(()), |(copy, _)| copy.pass(at, bytes)).map_err(CopyError::Qcow2)
-    };
-    sparse::read(disk, &sparse::pieces(disk)?, pass)?;
-    seal.zeros(size - done);
+    let (pool, pieces) = (Pool::new(sparse::STEP as usize), sparse::pieces(disk)?);
+    let disk = Unbuffered::cached(disk)?;
+    std::thread::scope(|scope| {
+        // A thread for each copy: while one waits for the disk, the other one hashes.
+        let (to_root, pieces_of_root) = sync_channel(WAITING);
+        let root = scope.spawn(move || {
+            pieces_of_root.iter().try_for_each(|piece: Piece| root.pass(piece.0, &piece.1))?;
+            root.finish(&[])
+        });
+        let (to_qcow2, pieces_of_qcow2) = sync_channel(WAITING);
+        let qcow2 = image.map(|(mut copy, layout)| {
+            scope.spawn(move || {
+                pieces_of_qcow2.iter().try_for_each(|piece: Piece| copy.pass(piece.0, &piece.1))?;
+                copy.finish(&layout.tail())
+            })
+        });
+        let to_qcow2 = Some(to_qcow2).filter(|_| qcow2.is_some());
+        let read = pieces.iter().try_for_each(|piece| {
+            let mut buffer = pool.take();
+            disk.read_exact_at(&mut buffer, piece.start, (piece.end - piece.start) as usize)?;
+            let piece = (piece.start, Arc::new(buffer));
+            // A thread that takes no more has failed, and says why when it is waited for.
+            let taken = to_root.send(piece.clone()).is_ok();
+            if !taken || to_qcow2.as_ref().is_some_and(|to| to.send(piece.clone()).is_err()) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            seal.zeros(piece.0 - done);
+            seal.update(&piece.1);
+            done = piece.0 + piece.1.len() as u64;
+            Ok(())
+        });
+        drop((to_root, to_qcow2));
+        let root = join(root).map_err(CopyError::Root)?;
+        let qcow2 = qcow2.map(join).transpose().map_err(CopyError::Qcow2)?;
+        read.map_err(CopyError::Disk)?;
+        seal.zeros(size - done);
+        Ok(Copies { root, qcow2, disk: seal.finish() })
+    })
+}
 
-    let root = root.finish(&[]).map_err(CopyError::Root)?;
-    let qcow2 = image.map(|(copy, layout)| copy.finish(&layout.tail())).transpose().map_err(CopyError::Qcow2)?;
-    Ok(Copies { root, qcow2, disk: seal.finish() })
+/// A part of the disk, and where it is.
+type Piece = (u64, Arc<Buffer>);
+
+/// Pieces that may wait for a thread.
+const WAITING: usize = 4;
+
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// A file in the making: what is before the data, ranges of the disk one after another, and what is behind them.
