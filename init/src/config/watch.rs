@@ -54,6 +54,8 @@ pub(super) struct Watch {
     partitions: Vec<Finding>,
     /// What the first decision saw.
     first: Option<BTreeSet<String>>,
+    /// The URLs' sources that have answered.
+    answered: BTreeSet<String>,
     in_force: Option<Provenance>,
     platform: Option<Platform>,
     said: BTreeSet<String>,
@@ -77,6 +79,7 @@ impl Watch {
             volumes: BTreeMap::new(),
             partitions: Vec::new(),
             first: None,
+            answered: BTreeSet::new(),
             in_force: store.in_force().map(|kept| kept.provenance),
             platform: None,
             said: BTreeSet::new(),

@@ -24,6 +24,14 @@ impl Watch {
             .collect();
         let seen: BTreeSet<String> = candidates.iter().map(Candidate::fingerprint).collect();
         let first = self.first.get_or_insert(seen);
+        // What a URL answers first was asked for from the start, however long it took: it is nothing that came later, and doesn't overtake
+        // what is still waited for.
+        for candidate in &candidates {
+            let fetched = self.fetching.iter().any(|fetching| fetching.remote.source == candidate.source);
+            if fetched && self.answered.insert(candidate.source.clone()) {
+                first.insert(candidate.fingerprint());
+            }
+        }
         let mut offers: Vec<Offer> = candidates
             .iter()
             .map(|candidate| Offer {

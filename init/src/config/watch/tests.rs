@@ -211,6 +211,24 @@ fn what_a_url_has_is_waited_for_and_taken() {
 }
 
 #[test]
+fn of_two_urls_the_first_in_order_decides_whichever_answers_first() {
+    let world = World::new("kmimage.config=https://config.example.org/a").smbios("ds=nocloud;s=http://10.0.0.1/seed/", &[]);
+    let mut watch = world.start();
+    let waiting = "result=waiting source=url:https://config.example.org/a reason=\"it is being fetched\"";
+    assert_eq!(world.look(&mut watch, &[]), [waiting]);
+    let answer = |watch: &mut super::Watch, source: &str, document: &str| {
+        let fetching = watch.fetching.iter_mut().find(|fetching| fetching.remote.source.starts_with(source)).unwrap();
+        let seed = Seed { document: Some(document.into()), ..Seed::default() };
+        fetching.end(Attempt::Answer(Ok(seed)), true, std::time::Instant::now());
+        lines(watch)
+    };
+    let ignored = "result=ignored source=nocloud:http://10.0.0.1/seed/ sha256=7654 reason=\"another config outranks it\"";
+    assert_eq!(answer(&mut watch, "nocloud:", OTHER), [ignored]);
+    let taken = "result=taken source=url:https://config.example.org/a sha256=b24c";
+    assert_eq!(answer(&mut watch, "url:", GOOD), [taken, ignored]);
+}
+
+#[test]
 fn smbios_may_name_who_the_machine_is_and_where_its_seed_lies() {
     let world = World::new("").smbios("ds=nocloud;h=node-1;i=i-1;x=y", &[]);
     assert_eq!(world.says(), ["result=none platform=nocloud:smbios"]);
