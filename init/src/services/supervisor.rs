@@ -184,12 +184,17 @@ impl Supervisor {
     fn step(&mut self, event: Event) {
         let now = self.now();
         let mut actions = self.machine.step(event, now);
-        // An action has an answer that may lead to further actions.
+        // An action has an answer that may lead to further actions. What has changed is told before what follows from it; of a unit that
+        // is being started, only what comes of that.
         while !actions.is_empty() {
+            let starting = |name: &str| actions.iter().any(|action| matches!(action, Action::Start { unit } if unit == name));
+            let names = self.machine.names().filter(|name| !starting(name)).map(str::to_owned).collect();
+            self.tell_changes(names);
             let answers: Vec<Event> = actions.drain(..).filter_map(|action| self.act(action)).collect();
             actions = answers.into_iter().flat_map(|answer| self.machine.step(answer, now)).collect();
         }
-        self.tell_changes();
+        self.tell_changes(self.machine.names().map(str::to_owned).collect());
+        self.tell_removals();
     }
 
     fn act(&mut self, action: Action) -> Option<Event> {
@@ -345,16 +350,18 @@ impl Supervisor {
         }
     }
 
-    fn tell_changes(&mut self) {
-        let names: Vec<String> = self.machine.names().map(str::to_owned).collect();
-        for name in &names {
-            let line = service_line(&self.machine, name);
-            if self.told.get(name) != Some(&line) {
+    fn tell_changes(&mut self, names: Vec<String>) {
+        for name in names {
+            let line = service_line(&self.machine, &name);
+            if self.told.get(&name) != Some(&line) {
                 self.told.insert(name.clone(), line.clone());
-                self.heard.push(Heard::Service { unit: name.clone(), line });
+                self.heard.push(Heard::Service { unit: name, line });
             }
         }
-        let gone: Vec<String> = self.told.keys().filter(|name| !names.contains(name)).cloned().collect();
+    }
+
+    fn tell_removals(&mut self) {
+        let gone: Vec<String> = self.told.keys().filter(|name| self.machine.state(name).is_none()).cloned().collect();
         for name in gone {
             self.told.remove(&name);
             self.logs.forget(&name);
