@@ -4,7 +4,7 @@
 //! ```text
 //! test-server http ADDRESS FOLDER [CERTIFICATE KEY]   files of a folder, by HTTP, or HTTPS with a certificate (PEM)
 //! test-server sntp ADDRESS FILE                       the time, off by the milliseconds that the file says
-//! test-server tcp|udp ADDRESS                         takes what comes
+//! test-server tcp ADDRESS                             takes messages of logs
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test's own server; its words are what it is for")]
@@ -26,7 +26,6 @@ fn main() {
         ["http", address, folder, certificate, key] => http(address, folder.into(), Some(tls(certificate, key))),
         ["sntp", address, offset] => sntp(address, Path::new(offset)),
         ["tcp", address] => tcp(address),
-        ["udp", address] => udp(address),
         _ => std::process::exit(2),
     }
 }
@@ -132,23 +131,23 @@ fn timestamp(offset_ms: i64) -> [u8; 8] {
     (((seconds + 2_208_988_800) as u64) << 32 | fraction as u64).to_be_bytes()
 }
 
+/// Messages over TCP are octet-counted (RFC 6587, 3.4.1): `LENGTH MESSAGE`, and no end of a line.
 fn tcp(address: &str) {
     for stream in listen(address).incoming().flatten() {
         std::thread::spawn(move || {
             println!("connected: {}", stream.peer_addr().map_or_else(|_| "somebody".to_owned(), |peer| peer.to_string()));
-            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
-                println!("{}", String::from_utf8_lossy(&line).trim_end());
+            let mut stream = BufReader::new(stream);
+            let mut length = Vec::new();
+            while stream.read_until(b' ', &mut length).is_ok_and(|read| read > 0) {
+                let Ok(octets) = String::from_utf8_lossy(&length).trim_end().parse::<u16>() else { break };
+                let mut message = vec![0; octets.into()];
+                if stream.read_exact(&mut message).is_err() {
+                    break;
+                }
+                println!("{}", String::from_utf8_lossy(&message).trim_end());
+                length.clear();
             }
             println!("closed");
         });
-    }
-}
-
-fn udp(address: &str) {
-    let socket = UdpSocket::bind(address).unwrap_or_else(|error| fail(address, &error));
-    println!("listening on {address}");
-    let mut datagram = vec![0; 65536];
-    while let Ok((length, _)) = socket.recv_from(&mut datagram) {
-        println!("{}", String::from_utf8_lossy(&datagram[..length]).trim_end());
     }
 }

@@ -38,14 +38,9 @@ impl Server {
         })
     }
 
-    /// Takes lines by TCP and logs each.
+    /// Takes messages of logs by TCP and logs each.
     pub fn tcp(netns: &Netns, address: &str) -> Self {
         Self::start(netns, |_| vec!["tcp".into(), address.into()])
-    }
-
-    /// Takes datagrams by UDP and logs each.
-    pub fn udp(netns: &Netns, address: &str) -> Self {
-        Self::start(netns, |_| vec!["udp".into(), address.into()])
     }
 
     fn start(netns: &Netns, arguments: impl FnOnce(&Path) -> Vec<PathBuf>) -> Self {

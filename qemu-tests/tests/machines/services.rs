@@ -71,7 +71,7 @@ fn vm_services_a_config_is_applied_and_its_services_run_as_it_says() {
     let console = vm.console();
     let at =
         |name: &str| console.find(&format!("service name={name} state=running")).unwrap_or_else(|| panic!("{name}: {console}"));
-    assert!(at("web") < at("late") && at("late") < at("after"));
+    assert!(at("web") < at("late") && at("late") < at("after"), "{console}");
     vm.power_off();
     vm.assert_no_crash();
     // What needs others ends before them.
