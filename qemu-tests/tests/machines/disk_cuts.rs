@@ -175,7 +175,7 @@ fn data_begins(record: &Record, table: &[u8], folder: &Path) -> BTreeMap<&'stati
 fn vm_every_power_cut_of_the_first_boot_ends_in_a_working_machine() {
     let clock = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     let (seed, cuts, boots) =
-        (number("KMIMAGE_SEED", clock, clock), number("KMIMAGE_CUTS", 200, 1000), number("KMIMAGE_CUT_BOOTS", 2, 20));
+        (number("KMIMAGE_SEED", clock, clock), number("KMIMAGE_CUTS", 100, 1000), number("KMIMAGE_CUT_BOOTS", 2, 20));
     println!("KMIMAGE_SEED={seed} KMIMAGE_CUTS={cuts} KMIMAGE_CUT_BOOTS={boots}");
     let folder = tempfile::tempdir().unwrap();
     let image = artefact(image::test(), ".raw");
