@@ -62,7 +62,7 @@ fn tools_two_cards_by_mac_and_what_is_not_ours() {
         let addresses = node.ip(&format!("-6 address show dev {link}"));
         addresses.contains("fe80::") && !addresses.contains("tentative")
     };
-    until("link-local addresses", || settled("eth0") && settled("eth1"));
+    until("link-local addresses", || ["eth0", "eth1", "cni0", "flannel.1"].iter().all(|link| settled(link)));
     let watch = node.netns.spawn(node.netns.program("ip").args(["monitor", "address", "route", "link"]));
     child.daemon.signal("HUP");
     std::thread::sleep(Duration::from_secs(1));
