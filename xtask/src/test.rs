@@ -18,8 +18,8 @@ pub(crate) fn everything() -> Outcome {
     lints()?;
     run(&mut cargo(&["deny", "check", "bans", "licenses", "sources"]))?;
     fuzz::replay()?;
-    // Three at a time: a test that boots a machine keeps a core busy, but for the times when it waits for a clock.
-    run(&mut cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--", "--test-threads", "3"]))
+    // Two at a time: each test that boots a machine keeps a core busy.
+    run(&mut cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--", "--test-threads", "2"]))
 }
 
 /// Every test that repeats something, and with them all others, at full count; hours. They print their seeds.
