@@ -139,8 +139,8 @@ impl Unbuffered {
         self.direct.as_ref().filter(|_| fits && !self.refused.load(Ordering::Relaxed))
     }
 
-    /// True if the error says no more than that the request has a form that the file system doesn't take.
-    fn is_refusal(&self, error: &io::Error) -> bool {
+    /// True if the error says no more than that the request has a form that the file system doesn't take; none is tried again then.
+    fn notes_refusal(&self, error: &io::Error) -> bool {
         let refusal = matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported);
         if refusal {
             self.refused.store(true, Ordering::Relaxed);
@@ -157,7 +157,7 @@ impl Unbuffered {
             match direct.write_at(rest, at) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => rest = &rest[n..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted || self.is_refusal(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted || self.notes_refusal(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -177,7 +177,7 @@ impl Unbuffered {
             match direct.read_at(room, at) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(n) => done += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted || self.is_refusal(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted || self.notes_refusal(&error) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -5,8 +5,18 @@
 //! has no lock any more and is removed by the next one. Only files that builds make are ever removed: another one that got between
 //! stays in a folder `NAME.kept-NUMBER`, and a warning names it.
 
+mod error;
+mod names;
+#[cfg(test)]
+mod tests;
+
+pub use error::ArtifactsError;
+pub use names::Names;
+
+pub(super) use error::at;
+pub(super) use names::RAW;
+
 use super::{sparse, swap};
-use crate::failure::{Classified, Kind, io_kind};
 use crate::hash::Sha256Digest;
 use crate::report::{Event, Reporter};
 use crate::unbuffered;
@@ -21,167 +31,6 @@ use std::sync::{Mutex, PoisonError};
 
 /// The list of the set's files with their SHA-256, in the format of `sha256sum`.
 pub const SHA256SUMS: &str = "SHA256SUMS";
-
-/// Why an output folder is not written.
-#[derive(Debug, thiserror::Error)]
-pub enum ArtifactsError {
-    /// The user's folder holds something that is not ours.
-    #[error("{} holds {name}, which its SHA256SUMS does not name; nothing was changed", .directory.display())]
-    Foreign {
-        /// The folder.
-        directory: PathBuf,
-        /// The first file, by name, that is not ours.
-        name: String,
-    },
-    /// Something is at the place that is no folder.
-    #[error("{} is not a folder; nothing was changed", .0.display())]
-    NotADirectory(PathBuf),
-    /// Something is mounted on the user's folder, so that it can't be swapped.
-    #[error("{} is a mount point, which can't be replaced by a finished set; nothing was changed", .0.display())]
-    MountPoint(PathBuf),
-    /// The file system can't exchange folders, and something else came where the set belongs.
-    #[error("something else came to {}; what was there before is now {}", .destination.display(), .old.display())]
-    Aside {
-        /// The user's folder.
-        destination: PathBuf,
-        /// Where the folder is that was there.
-        old: PathBuf,
-        /// Why it did not go back.
-        source: io::Error,
-    },
-    /// The path has no last component (`/`, `..`).
-    #[error("{} can't be an output folder", .0.display())]
-    NoName(PathBuf),
-    /// A version that can't be in a file name.
-    #[error(
-        "`{0}` can't be an image version: only letters, digits and . _ + ~ - are allowed, and it begins with a letter or digit"
-    )]
-    Version(String),
-    /// A step failed.
-    #[error("can't {step} {}", .path.display())]
-    Io {
-        /// What was tried ("create").
-        step: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
-}
-
-impl Classified for ArtifactsError {
-    fn kind(&self) -> Kind {
-        match self {
-            ArtifactsError::Foreign { .. } | ArtifactsError::NotADirectory(_) | ArtifactsError::NoName(_) => Kind::Usage,
-            ArtifactsError::MountPoint(_) | ArtifactsError::Version(_) => Kind::Usage,
-            ArtifactsError::Aside { .. } => Kind::Host,
-            ArtifactsError::Io { source, .. } => io_kind(source),
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        match self {
-            ArtifactsError::Foreign { .. } | ArtifactsError::NotADirectory(_) => {
-                vec!["Name another folder with --output, or move what is there away.".to_owned()]
-            }
-            ArtifactsError::MountPoint(folder) => {
-                vec![format!("Name a folder below it, as --output {}.", folder.join("image").display())]
-            }
-            ArtifactsError::Aside { .. } => {
-                vec![
-                    "Look at both folders, remove the one you don't need, and build again; no two builds at once there."
-                        .to_owned(),
-                ]
-            }
-            ArtifactsError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                vec!["Free some space, or name a folder on another disk with --output.".to_owned()]
-            }
-            _ => Vec::new(),
-        }
-    }
-}
-
-pub(super) fn at<T>(step: &'static str, path: &Path, result: io::Result<T>) -> Result<T, ArtifactsError> {
-    result.map_err(|source| ArtifactsError::Io { step, path: path.to_owned(), source })
-}
-
-/// The raw disk's ending.
-pub(super) const RAW: &str = ".raw";
-const QCOW2: &str = ".qcow2";
-const ROOT: &str = ".root.squashfs";
-const UKI: &str = ".efi";
-const MANIFEST: &str = ".json";
-const FILES: &str = ".files.tsv";
-const SPDX: &str = ".spdx.json";
-const ENDINGS: [&str; 7] = [RAW, QCOW2, ROOT, UKI, MANIFEST, FILES, SPDX];
-
-/// How the files of one image are called: `kmimage-<profile>-<version>-amd64` and an ending.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Names {
-    stem: String,
-}
-
-impl Names {
-    /// The names for a profile and an image version; the profile's name was checked when it was read.
-    pub fn new(profile: &str, version: &str) -> Result<Self, ArtifactsError> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
-        if version.is_empty()
-            || version.len() > 100
-            || !version.chars().all(allowed)
-            || !version.starts_with(|c: char| c.is_ascii_alphanumeric())
-        {
-            return Err(ArtifactsError::Version(version.to_owned()));
-        }
-        Ok(Self { stem: format!("kmimage-{profile}-{version}-amd64") })
-    }
-
-    /// True for a name that [`Names`] of some profile and version give to a file of theirs.
-    pub(super) fn is_built(name: &str) -> bool {
-        ENDINGS
-            .iter()
-            .filter_map(|ending| name.strip_suffix(ending))
-            .any(|stem| stem.starts_with("kmimage-") && stem.ends_with("-amd64"))
-    }
-
-    fn with(&self, ending: &str) -> String {
-        format!("{}{ending}", self.stem)
-    }
-
-    /// The raw disk image.
-    pub fn raw(&self) -> String {
-        self.with(RAW)
-    }
-
-    /// The qcow2 disk image.
-    pub fn qcow2(&self) -> String {
-        self.with(QCOW2)
-    }
-
-    /// The squashfs.
-    pub fn root(&self) -> String {
-        self.with(ROOT)
-    }
-
-    /// The unified kernel image.
-    pub fn uki(&self) -> String {
-        self.with(UKI)
-    }
-
-    /// The image manifest.
-    pub fn manifest(&self) -> String {
-        self.with(MANIFEST)
-    }
-
-    /// The list of all paths.
-    pub fn files(&self) -> String {
-        self.with(FILES)
-    }
-
-    /// The bill of materials.
-    pub fn spdx(&self) -> String {
-        self.with(SPDX)
-    }
-}
 
 /// A set of artefacts in the making. Dropped without [`Staging::publish`], it leaves nothing behind.
 #[derive(Debug)]
@@ -256,7 +105,7 @@ impl Staging {
             (digest, flush.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         at("flush", &path, flushed)?;
-        self.is_flushed(name);
+        self.mark_flushed(name);
         Ok(Artefact { size, sha256: at("read", &path, digest)?.to_string() })
     }
 
@@ -264,12 +113,12 @@ impl Staging {
     pub fn flush(&self, name: &str) -> Result<(), ArtifactsError> {
         let path = self.path(name);
         at("flush", &path, File::open(&path).and_then(|file| file.sync_all()))?;
-        self.is_flushed(name);
+        self.mark_flushed(name);
         Ok(())
     }
 
     /// Says that a file of the set is on the disk already.
-    pub fn is_flushed(&self, name: &str) {
+    pub fn mark_flushed(&self, name: &str) {
         self.flushed.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
     }
 
@@ -397,7 +246,3 @@ fn sums(artefacts: &BTreeMap<String, Artefact>) -> String {
 pub fn artefact_of(bytes: &[u8]) -> Artefact {
     Artefact { size: bytes.len() as u64, sha256: Sha256Digest::of(bytes).to_string() }
 }
-
-#[cfg(test)]
-#[path = "artifacts_tests.rs"]
-mod tests;

@@ -259,7 +259,7 @@ fn copies(names: &Names, root: &RootImage, formats: &BTreeSet<Format>, staging: 
         CopyError::Qcow2(source) => cannot_write(staging, &names.qcow2(), source),
     })?;
     let made = |name: String, copied: Copied| {
-        staging.is_flushed(&name);
+        staging.mark_flushed(&name);
         (name, Some(Artefact { size: copied.size, sha256: copied.sha256.to_string() }), Some(copied.seal))
     };
     let mut all = vec![made(names.root(), copies.root)];

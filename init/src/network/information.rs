@@ -122,7 +122,7 @@ fn request(transaction: [u8; 3], duid: &[u8], elapsed: Duration) -> Vec<u8> {
 }
 
 /// Takes an answer apart. `None`: it is none to this question.
-fn parse(bytes: &[u8], transaction: [u8; 3], duid: &[u8]) -> Option<(Lease6, Duration)> {
+pub(super) fn parse(bytes: &[u8], transaction: [u8; 3], duid: &[u8]) -> Option<(Lease6, Duration)> {
     let (head, rest) = bytes.split_first_chunk::<4>()?;
     if head[0] != REPLY || head[1..] != transaction {
         return None;

@@ -62,7 +62,7 @@ pub(crate) fn applet(words: &[String]) -> ExitCode {
 #[doc(hidden)]
 pub mod untrusted {
     use super::dhcp4::{frame, lease::Lease, machine, message::Incoming};
-    use super::router;
+    use super::{information, router};
     use std::time::Duration;
 
     /// A server's message: into a lease, and into a client in the midst of everything.
@@ -80,6 +80,13 @@ pub mod untrusted {
     /// A packet that carries one.
     pub fn ipv4_packet(bytes: &[u8]) {
         frame::unwrap(bytes).into_iter().for_each(dhcp4_message);
+    }
+
+    /// A DHCPv6 server's answer to a question for all but addresses, as if it were to one of ours.
+    pub fn dhcp6_answer(bytes: &[u8]) {
+        if let Some(transaction) = bytes.get(1..).and_then(|rest| rest.first_chunk()) {
+            let _ = information::parse(bytes, *transaction, b"");
+        }
     }
 
     /// The kernel's messages with options of router advertisements.

@@ -1,5 +1,7 @@
 //! The hands of the service machine: starts, signals, reads and reaps what the machine says, and tells it what happened.
 
+mod telling;
+
 use super::cgroups::Cgroups;
 use super::logs::Logs;
 use super::machine::{Action, Event, Machine, State};
@@ -349,30 +351,6 @@ impl Supervisor {
             self.step(Event::Empty { unit });
         }
     }
-
-    fn tell_changes(&mut self, names: Vec<String>) {
-        for name in names {
-            let line = service_line(&self.machine, &name);
-            if self.told.get(&name) != Some(&line) {
-                self.told.insert(name.clone(), line.clone());
-                self.heard.push(Heard::Service { unit: name, line });
-            }
-        }
-    }
-
-    fn tell_removals(&mut self) {
-        let gone: Vec<String> = self.told.keys().filter(|name| self.machine.state(name).is_none()).cloned().collect();
-        for name in gone {
-            self.told.remove(&name);
-            self.logs.forget(&name);
-            self.memory_kills.remove(&name);
-            if let Some(cgroups) = &self.cgroups {
-                cgroups.remove(&name);
-            }
-            let line = StateLine::new("service").with("name", &name).with("state", "removed");
-            self.heard.push(Heard::Service { unit: name, line });
-        }
-    }
 }
 
 fn program(unit: &Unit, cgroup: Option<PathBuf>) -> Program {
@@ -384,22 +362,5 @@ fn program(unit: &Unit, cgroup: Option<PathBuf>) -> Program {
         capabilities: unit.capabilities,
         no_new_privileges: unit.no_new_privileges,
         ..Program::new(&unit.path)
-    }
-}
-
-/// What is said about a unit: `service name=.. state=.. pid=.. restarts=.. reason=..`, without what there is nothing to say of.
-fn service_line(machine: &Machine, name: &str) -> StateLine {
-    let Some(state) = machine.state(name) else { return StateLine::new("service").with("name", name) };
-    let mut line = StateLine::new("service").with("name", name).with("state", state.word());
-    if let Some(pid) = state.pid() {
-        line = line.with("pid", pid);
-    }
-    if machine.restarts(name) > 0 {
-        line = line.with("restarts", machine.restarts(name));
-    }
-    match (state, machine.reason(name)) {
-        (_, reason) if reason.is_empty() => line,
-        (State::Waiting, needs) => line.with("for", needs),
-        (_, reason) => line.with("reason", reason),
     }
 }

@@ -1,5 +1,7 @@
 //! The loop of process 1: from the first child to the end of the run.
 
+mod speech;
+
 use super::boot::{Boot, Config, Effect, Found, Standing};
 use super::budget::Budget;
 use super::power_keys::PowerKeys;
@@ -12,10 +14,9 @@ use crate::{failure, watchdog};
 use kmimage_contract::release::Release;
 use kmimage_contract::state_line::{Ready, StateLine};
 use kmimage_contract::{RootHash, paths};
-use kmimage_sys::kernel_log::{self, Level};
 use kmimage_sys::signals::{Signal, Signals};
 use kmimage_sys::uevent::{Received, UeventSocket};
-use kmimage_sys::{clock, poll};
+use kmimage_sys::poll;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::convert::Infallible;
@@ -46,7 +47,6 @@ pub(super) struct Life {
     name: (Option<String>, bool),
     /// Where the machine stands, since when, and whether that has been said.
     standing: Option<(Standing, Instant, bool)>,
-    was_ready: bool,
     /// Where the config was from when the machine said last that it is ready.
     ready_with: Option<String>,
     /// What each unit may still say on the consoles.
@@ -69,7 +69,6 @@ impl Life {
             inputs: BTreeMap::new(),
             name: (None, false),
             standing: None,
-            was_ready: false,
             ready_with: None,
             budgets: BTreeMap::new(),
             ending: None,
@@ -138,7 +137,7 @@ impl Life {
     fn turn(&mut self) -> Result<(), SystemError> {
         watchdog::feed();
         #[cfg(feature = "fault-injection")]
-        crate::fault::strike(self.was_ready).map_err(SystemError::Events)?;
+        crate::fault::strike(self.ready_with.is_some()).map_err(SystemError::Events)?;
         for heard in self.supervisor.turn().map_err(SystemError::Events)? {
             match heard {
                 Heard::Line { unit, line } => self.hear(&unit, &line),
@@ -317,7 +316,6 @@ impl Life {
                 // For children: this boot is proven.
                 let _ = std::fs::write(Path::new(paths::READY), format!("{line}\n"));
                 said_now = Some(line);
-                self.was_ready = true;
                 self.ready_with = Some(self.boot.config_source().to_owned());
                 proven = matches!(self.boot.config, Config::Taken { .. });
             }
@@ -330,56 +328,6 @@ impl Life {
             self.add_stage(Stage::Ready);
         }
         Ok(())
-    }
-
-    /// Says which parts of the machine have become what they should be, or failed.
-    fn say_phases(&mut self, before: &Boot) {
-        let now = self.boot.clone();
-        let parts = [
-            ("state", &before.state, &now.state),
-            ("var", &before.var, &now.var),
-            ("configuration", &before.applied, &now.applied),
-            ("network", &before.network, &now.network),
-        ];
-        for (name, before, now) in parts {
-            let result = match now {
-                Found::Good => "done",
-                Found::Failed(_) => "failed",
-                Found::Unknown(_) => continue,
-            };
-            if before != now {
-                let line = StateLine::new("phase").with("name", name).with("result", result);
-                let line = line.with("at", format!("{:.3}", clock::since_boot().as_secs_f64()));
-                self.say(&line);
-            }
-        }
-    }
-
-    /// What services do is said; of the built-in children only what is wrong with them.
-    fn say_service(&mut self, unit: &str, line: &StateLine) {
-        let built_in = self.supervisor.machine().unit(unit).is_none_or(|unit| unit.built_in);
-        if !built_in || line.get("state") == Some("back-off") {
-            self.say_within_budget(unit, line);
-        } else {
-            kernel_log::write(Level::Debug, &line.to_string());
-        }
-    }
-
-    /// Says what a unit has to say, or what is to be said of it, as long as it isn't too much.
-    fn say_within_budget(&mut self, unit: &str, line: &StateLine) {
-        let now = Instant::now();
-        let budget = self.budgets.entry(unit.to_owned()).or_insert_with(|| Budget::new(now));
-        if budget.take(now) {
-            self.say(line);
-        } else {
-            self.supervisor.log("init", &line.to_string());
-        }
-    }
-
-    /// Says a line on the consoles and in init's own log.
-    fn say(&mut self, line: &StateLine) {
-        self.consoles.say(line);
-        self.supervisor.log("init", &line.to_string());
     }
 
     /// Begins the way down, once.

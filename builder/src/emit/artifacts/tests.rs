@@ -1,4 +1,5 @@
 use super::*;
+use crate::failure::{Classified as _, Kind};
 use crate::report::silent;
 
 fn publish(output: &Path, files: &[(&str, &str)]) -> Result<PathBuf, ArtifactsError> {
