@@ -10,6 +10,7 @@ mod address;
 mod document;
 mod files;
 mod hidden;
+mod image_service;
 mod model;
 pub mod network;
 mod pem;
@@ -24,9 +25,10 @@ mod values;
 pub use address::{AddressError, Cidr, MacAddress};
 pub use document::{MAX_SIZE, MachineConfigError};
 pub use files::{FILE_FOLDER, RESERVED_FILES};
+pub use image_service::{ImageService, image_services};
 pub use model::{
-    Capability, Certificate, File, Filesystem, Host, LogProtocol, LogReceiver, MachineConfig, Need, Proxy, Readiness, Restart,
-    Service, Sysctl, Volume,
+    Capability, Certificate, Condition, File, Filesystem, Host, LogProtocol, LogReceiver, MachineConfig, Need, Proxy, Readiness,
+    Restart, Service, Sysctl, Volume,
 };
 pub use network::Network;
 pub use secret::Secret;

@@ -76,11 +76,19 @@ pub const VOLUMES: &str = "/run/kmimage/volumes.json";
 /// The config's services, as units of init's service machine, as JSON.
 pub const UNITS: &str = "/run/kmimage/units.json";
 
+/// The config's proxies as variables of the environment, for those of the image's services that want them, as JSON: an object of strings.
+/// It may hold passwords.
+pub const PROXIES: &str = "/run/kmimage/proxies.json";
+
+/// Further arguments of kubelet, one a line, that only the machine config and the machine itself know. A line that begins with `#` is none,
+/// but kubelet is started anew when it has changed, too. Init's child `cluster` writes it.
+pub const KUBELET_ARGUMENTS: &str = "/run/kmimage/kubelet.arguments";
+
 /// resolv.conf and hosts of this machine: /etc links to them, because they change while it runs.
 pub const NET: &str = "/run/kmimage/net";
 
-/// The image's own services: a file `NAME.toml` each, with the keys of a machine config's `[[service]]` but for its name. They are part
-/// of the verified root; the probe of test images, CRI-O and kubelet come from here.
+/// The image's own services: a file `NAME.toml` each, as [`crate::machine_config::image_services`] reads them. They are part of the
+/// verified root; the probe of test images, CRI-O and kubelet come from here.
 pub const SERVICES: &str = "/usr/lib/kmimage/services";
 
 /// There once this boot has become ready: what the line `ready` said.

@@ -153,12 +153,41 @@ pub struct Service {
 /// What a service needs before it starts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Need {
+    /// Something that the machine itself brings about.
+    Condition(Condition),
+    /// Another service, ready.
+    Service(String),
+}
+
+/// What the machine itself brings about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Condition {
     /// A usable address.
     Network,
     /// A clock that has been set, waited for within bounds.
     Time,
-    /// Another service of the config, ready.
-    Service(String),
+    /// The file system `state` with what is bound from it.
+    State,
+    /// The file system `var` with what is bound from it.
+    Var,
+    /// What the config asks for has been made so: kernel parameters, modules, /etc in its final form, further disks.
+    Applied,
+    /// The machine has all that kubelet reads: its configuration and credentials.
+    KubeletConfigured,
+}
+
+impl Condition {
+    /// Its name: in needs, and among init's units and conditions.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Time => "time",
+            Self::State => "state",
+            Self::Var => "var",
+            Self::Applied => "applied",
+            Self::KubeletConfigured => "kubelet-configured",
+        }
+    }
 }
 
 /// How soon a service that ended is started again: the pause doubles from one bound to the other, and starts anew after a minute

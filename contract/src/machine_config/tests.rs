@@ -1,6 +1,8 @@
 //! Documents that are refused, each with its whole message, and one that says everything.
 
-use super::{Capability, Cidr, Host, LogProtocol, MAX_SIZE, MachineConfig, MachineConfigError, Need, Readiness, parse};
+use super::{
+    Capability, Cidr, Condition, Host, LogProtocol, MAX_SIZE, MachineConfig, MachineConfigError, Need, Readiness, parse,
+};
 use std::time::Duration;
 
 fn read(text: &str) -> Result<MachineConfig, MachineConfigError> {
@@ -145,7 +147,10 @@ fn whatever_can_be_said_is_understood() {
     assert_eq!((config.files[0].mode, config.files[0].content.reveal()), (0o600, "hunter2"));
     assert_eq!(config.volumes[0].path, "/var/mnt/data");
     let service = &config.services[0];
-    assert_eq!(service.needs, [Need::Network, Need::Time, Need::Service("other".to_owned())]);
+    assert_eq!(
+        service.needs,
+        [Need::Condition(Condition::Network), Need::Condition(Condition::Time), Need::Service("other".to_owned())]
+    );
     assert_eq!(service.restart.minimum, Duration::from_millis(50));
     assert_eq!(service.restart.maximum, Duration::from_secs(30));
     let healthz = Readiness::Http { address: "[::1]:9100".parse().unwrap(), path: "/healthz".to_owned() };

@@ -3,7 +3,7 @@
 //! What only the machine knows (is there such a disk, such a module) is not judged here.
 
 mod network;
-mod service;
+pub(super) mod service;
 
 pub use service::RESERVED_SERVICES;
 

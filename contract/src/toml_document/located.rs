@@ -14,6 +14,11 @@ pub struct Located<T> {
 }
 
 impl<T> Located<T> {
+    /// A value that stands for what was written there.
+    pub(crate) fn at(value: T, span: Range<usize>) -> Self {
+        Self { value, span }
+    }
+
     /// Where it was written, in bytes.
     pub fn span(&self) -> Range<usize> {
         self.span.clone()

@@ -85,6 +85,7 @@ pub fn desired(inputs: Inputs<'_>) -> Result<Desired, serde_json::Error> {
         (paths::LOG, text(serde_json::to_string(&log))?),
         (paths::VOLUMES, text(serde_json::to_string(&volumes))?),
         (paths::UNITS, text(serde_json::to_string(&services))?),
+        (paths::PROXIES, text(serde_json::to_string(&units::proxies(config.proxy.as_ref())))?),
     ]);
     Ok(Desired {
         modules: config.modules.clone(),

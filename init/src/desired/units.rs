@@ -20,8 +20,7 @@ pub(super) fn services(config: &MachineConfig) -> BTreeMap<String, Unit> {
 /// One service as unit; it needs `also` besides what it says itself.
 pub(crate) fn unit(service: &Service, proxy: Option<&Proxy>, also: &[String]) -> Unit {
     let need = |need: &Need| match need {
-        Need::Network => "network".to_owned(),
-        Need::Time => "time".to_owned(),
+        Need::Condition(condition) => condition.name().to_owned(),
         Need::Service(name) => name.clone(),
     };
     let (program, arguments) = service.command.split_first().map_or(("", &[][..]), |(program, rest)| (program, rest));
@@ -40,6 +39,7 @@ pub(crate) fn unit(service: &Service, proxy: Option<&Proxy>, also: &[String]) ->
         oom_score: service.oom_score,
         capabilities: Some(service.capabilities.iter().fold(0, |all, capability| all | 1 << capability.number())),
         no_new_privileges: true,
+        reloads: false,
     }
 }
 
@@ -52,20 +52,25 @@ fn readiness(readiness: Option<&machine_config::Readiness>) -> Readiness {
     }
 }
 
+/// The variables by which programs know proxies.
+pub(super) fn proxies(proxy: Option<&Proxy>) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    let Some(proxy) = proxy else { return variables };
+    let no_proxy = (!proxy.no_proxy.is_empty()).then(|| proxy.no_proxy.join(","));
+    let reveal = |secret: &Option<machine_config::Secret>| secret.as_ref().map(|secret| secret.reveal().to_owned());
+    for (name, value) in [("http_proxy", reveal(&proxy.http)), ("https_proxy", reveal(&proxy.https)), ("no_proxy", no_proxy)] {
+        // Programs look for either spelling.
+        for name in [name.to_owned(), name.to_uppercase()] {
+            variables.extend(value.clone().map(|value| (name, value)));
+        }
+    }
+    variables
+}
+
 /// PATH and the proxies, then what the service says: its own word is the last.
 fn environment(service: &Service, proxy: Option<&Proxy>) -> Vec<(String, String)> {
     let mut environment = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);
-    if let Some(proxy) = proxy {
-        let no_proxy = (!proxy.no_proxy.is_empty()).then(|| proxy.no_proxy.join(","));
-        let reveal = |secret: &Option<machine_config::Secret>| secret.as_ref().map(|secret| secret.reveal().to_owned());
-        for (name, value) in [("http_proxy", reveal(&proxy.http)), ("https_proxy", reveal(&proxy.https)), ("no_proxy", no_proxy)]
-        {
-            // Programs look for either spelling.
-            for name in [name.to_owned(), name.to_uppercase()] {
-                environment.extend(value.clone().map(|value| (name, value)));
-            }
-        }
-    }
+    environment.extend(proxies(proxy));
     environment.extend(service.environment.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())));
     environment.into_iter().collect()
 }

@@ -14,7 +14,7 @@ mod supervisor;
 pub mod unit;
 
 pub(crate) use built_in::{GENERATION, Stage, built_in, is_there};
-pub(crate) use image::image_services;
+pub(crate) use image::{Additions, image_services};
 pub(crate) use log_files::run as log_files;
 pub use machine::{Action, Event, Machine, State};
 pub use supervisor::{Heard, LOG_FILES, Supervisor};

@@ -37,6 +37,8 @@ pub struct Unit {
     pub capabilities: Option<u64>,
     /// Whether set-user-ID programs and file capabilities give it nothing.
     pub no_new_privileges: bool,
+    /// Whether it reads what lies in /etc anew when it gets SIGHUP.
+    pub reloads: bool,
 }
 
 /// What the end of a program means.
@@ -123,6 +125,7 @@ impl Unit {
             oom_score: 0,
             capabilities: None,
             no_new_privileges: false,
+            reloads: false,
         }
     }
 }

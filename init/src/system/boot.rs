@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod tests;
 
+use kmimage_contract::machine_config::Condition;
 use kmimage_contract::state_line::StateLine;
 use std::collections::BTreeMap;
 
@@ -66,6 +67,8 @@ pub(super) enum Effect {
     Condition(&'static str, bool),
     /// It is known (anew) what the machine is to be: make it so.
     Configure,
+    /// What the image's services read of the machine is there, or has changed.
+    ServicesChanged,
     /// The files that children read are there, and the machine has its name.
     InputsWritten {
         /// Whether nobody has named the machine.
@@ -138,6 +141,7 @@ impl Boot {
                 Some("yes") => vec![Effect::Condition("time", true)],
                 _ => Vec::new(),
             },
+            "cluster" => hear_cluster(line),
             "request" => hear_request(line).into_iter().collect(),
             _ => Vec::new(),
         }
@@ -312,6 +316,16 @@ fn is_name(text: &str) -> bool {
             && !label.ends_with('-')
     };
     text.len() <= 63 && text.split('.').all(label)
+}
+
+/// `cluster kubelet=configured`: kubelet's files are there, or others than before. Its arguments are read before it may start.
+fn hear_cluster(line: &StateLine) -> Vec<Effect> {
+    let holds = |holds| Effect::Condition(Condition::KubeletConfigured.name(), holds);
+    match line.get("kubelet") {
+        Some("configured") => vec![Effect::ServicesChanged, holds(true)],
+        Some(_) => vec![holds(false)],
+        None => Vec::new(),
+    }
 }
 
 fn hear_request(line: &StateLine) -> Option<Effect> {

@@ -9,7 +9,7 @@ use super::shutdown::{self, End};
 use super::{SystemError, proof};
 use crate::console::Consoles;
 use crate::reconcile::{self, APPLET as APPLY, MARK_READY, WITH_CONFIG};
-use crate::services::{GENERATION, Heard, Stage, Supervisor, Unit, built_in, image_services, is_there};
+use crate::services::{Additions, GENERATION, Heard, Stage, State, Supervisor, Unit, built_in, image_services, is_there};
 use crate::{failure, watchdog};
 use kmimage_contract::release::Release;
 use kmimage_contract::state_line::{Ready, StateLine};
@@ -160,7 +160,16 @@ impl Life {
         self.say_phases(&before);
         for effect in effects {
             match effect {
-                Effect::Condition(name, holds) => self.supervisor.set_condition(name, holds),
+                Effect::Condition(name, holds) => {
+                    self.supervisor.set_condition(name, holds);
+                    if (name, holds) == ("applied", true) {
+                        self.etc_has_changed();
+                    }
+                }
+                Effect::ServicesChanged => {
+                    self.services = self.read_services();
+                    self.want();
+                }
                 Effect::Configure => self.configure(),
                 Effect::InputsWritten { nameless } => {
                     self.name.1 = nameless;
@@ -189,8 +198,14 @@ impl Life {
 
     /// What children read is there: those that read something else than before read it again.
     fn inputs_written(&mut self) {
-        let children =
-            [("network", paths::NETWORK), ("time", paths::TIME), ("log", paths::LOG), ("", paths::VOLUMES), ("", paths::UNITS)];
+        let children = [
+            ("network", paths::NETWORK),
+            ("time", paths::TIME),
+            ("log", paths::LOG),
+            ("", paths::VOLUMES),
+            ("", paths::UNITS),
+            ("", paths::PROXIES),
+        ];
         let mut changed = Vec::new();
         for (child, path) in children {
             let text = std::fs::read_to_string(Path::new(path)).unwrap_or_default();
@@ -220,7 +235,7 @@ impl Life {
 
     /// The image's services and the config's. Whoever has a name first keeps it.
     fn read_services(&mut self) -> BTreeMap<String, Unit> {
-        let mut services = image_services().unwrap_or_else(|error| {
+        let mut services = image_services(&self.additions()).unwrap_or_else(|error| {
             self.say(&StateLine::new("odd").with("what", "the image's services").with("message", failure::chain(&error)));
             BTreeMap::new()
         });
@@ -239,6 +254,24 @@ impl Life {
             }
         }
         services
+    }
+
+    /// What this machine's config means for the image's services.
+    fn additions(&self) -> Additions {
+        let proxies = self.inputs.get(paths::PROXIES).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        // Who waits for the config waits for the disks that it names.
+        let volumes = self.stages.contains(&Stage::Volumes).then(|| "volumes".to_owned());
+        Additions { with_applied: volumes.into_iter().collect(), proxies }
+    }
+
+    /// Tells those services that read /etc anew while they run. One that isn't ready may not listen to signals yet.
+    fn etc_has_changed(&mut self) {
+        let machine = self.supervisor.machine();
+        let listens = |name: &str| matches!(machine.state(name), Some(State::Running { .. }));
+        let reloading = self.services.iter().filter(|(name, unit)| unit.reloads && listens(name));
+        for name in reloading.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.supervisor.reload(&name);
+        }
     }
 
     /// Takes the network's name for the machine, if nobody else has one.

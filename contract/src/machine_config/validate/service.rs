@@ -1,7 +1,7 @@
-//! `[[service]]`.
+//! `[[service]]`, and the same as a file of the image.
 
 use super::{Context, Result, did_you_mean, values};
-use crate::machine_config::model::{Capability, Need, Readiness, Restart, Service};
+use crate::machine_config::model::{Capability, Condition, Need, Readiness, Restart, Service};
 use crate::machine_config::raw::{RawReadiness, RawRestart, RawService, Text};
 use crate::machine_config::secret::Secret;
 use crate::toml_document::Located;
@@ -9,16 +9,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Names of what the machine itself runs, and of what its units wait for: no service's.
-pub const RESERVED_SERVICES: [&str; 20] = [
+pub const RESERVED_SERVICES: [&str; 22] = [
     "agent",
     "applied",
     "apply",
+    "cluster",
     "coldplug",
     "config",
     "devices",
     "init",
     "kernel",
     "kmimage",
+    "kubelet-configured",
     "log",
     "log-files",
     "mark-ready",
@@ -32,34 +34,49 @@ pub const RESERVED_SERVICES: [&str; 20] = [
     "volumes",
 ];
 
-const NETWORK: &str = "network";
-const TIME: &str = "time";
+/// What a config's service may wait for besides others: it has the disk and /etc in its final form anyway.
+const OF_A_CONFIG: [(&str, Condition); 2] = [("network", Condition::Network), ("time", Condition::Time)];
+
+/// What a service's needs are judged by.
+pub(in crate::machine_config) struct Known<'a> {
+    /// What the machine itself brings about and a service may wait for.
+    pub(in crate::machine_config) conditions: &'a [(&'static str, Condition)],
+    /// The services that there are.
+    pub(in crate::machine_config) services: BTreeSet<&'a str>,
+}
 
 pub(super) fn services(raw: &[RawService], context: &Context<'_>) -> Result<Vec<Service>> {
     let mut names: BTreeMap<&str, &Text> = BTreeMap::new();
     for service in raw {
-        context.value(&service.name, |text| values::name(text, 32))?;
-        if RESERVED_SERVICES.contains(&service.name.as_str()) {
-            return context
-                .fail(&service.name, format!("`{}` is a part of the machine itself: call the service otherwise", *service.name));
-        }
+        name(&service.name, context)?;
         if let Some(first) = names.insert(&service.name, &service.name) {
             return context.doubled(&service.name, "the service", first.span());
         }
     }
-    let services: Vec<Service> = raw.iter().map(|raw| service(raw, &names, context)).collect::<Result<_>>()?;
-    no_circle(raw, context)?;
+    let known = Known { conditions: &OF_A_CONFIG, services: names.keys().copied().collect() };
+    let services: Vec<Service> = raw.iter().map(|raw| service(raw, &known, context)).collect::<Result<_>>()?;
+    no_circle(&raw.iter().map(|raw| (raw, context)).collect::<Vec<_>>())?;
     Ok(services)
 }
 
-fn service(raw: &RawService, names: &BTreeMap<&str, &Text>, context: &Context<'_>) -> Result<Service> {
+/// Judges a service's name.
+pub(in crate::machine_config) fn name(name: &Text, context: &Context<'_>) -> Result<()> {
+    context.value(name, |text| values::name(text, 32))?;
+    if RESERVED_SERVICES.contains(&name.as_str()) {
+        return context.fail(name, format!("`{}` is a part of the machine itself: call the service otherwise", **name));
+    }
+    Ok(())
+}
+
+/// Judges a service whose name has been judged.
+pub(in crate::machine_config) fn service(raw: &RawService, known: &Known<'_>, context: &Context<'_>) -> Result<Service> {
     let memory = |text: &Option<Text>| text.as_ref().map(|text| context.value(text, values::size)).transpose();
     let oom_score = raw.oom_score.as_ref().map(|score| context.number(score, -1000..1001, "an OOM score"));
     let stop = raw.stop_timeout_s.as_ref().map(|seconds| context.number(seconds, 1..601, "`stop-timeout-s`"));
     Ok(Service {
         name: (*raw.name).clone(),
         command: command(&raw.command, &raw.name, "`command`", context)?,
-        needs: needs(raw, names, context)?,
+        needs: needs(raw, known, context)?,
         environment: environment(&raw.environment, context)?,
         restart: restart(&raw.restart, context)?,
         readiness: raw.readiness.as_ref().map(|readiness| self::readiness(readiness, &raw.name, context)).transpose()?,
@@ -81,24 +98,28 @@ fn command<T>(words: &[Text], at: &Located<T>, key: &str, context: &Context<'_>)
     }
 }
 
-fn needs(raw: &RawService, names: &BTreeMap<&str, &Text>, context: &Context<'_>) -> Result<Vec<Need>> {
-    context.values(&raw.needs, |need| match need {
-        NETWORK => Ok(Need::Network),
-        TIME => Ok(Need::Time),
-        name if name == *raw.name => Err(format!("`{name}` needs itself")),
-        name if names.contains_key(name) => Ok(Need::Service(name.to_owned())),
-        name => {
-            let known: Vec<&str> = [NETWORK, TIME].into_iter().chain(names.keys().copied()).collect();
-            let name: String = name.chars().take(60).flat_map(char::escape_debug).collect();
-            Err(format!("`{}` needs `{name}`, and there is no such service; {}", *raw.name, did_you_mean(&name, known)))
+fn needs(raw: &RawService, known: &Known<'_>, context: &Context<'_>) -> Result<Vec<Need>> {
+    context.values(&raw.needs, |need| {
+        if let Some((_, condition)) = known.conditions.iter().find(|(name, _)| *name == need) {
+            return Ok(Need::Condition(*condition));
+        }
+        match need {
+            name if name == *raw.name => Err(format!("`{name}` needs itself")),
+            name if known.services.contains(name) => Ok(Need::Service(name.to_owned())),
+            name => {
+                let words: Vec<&str> =
+                    known.conditions.iter().map(|(name, _)| *name).chain(known.services.iter().copied()).collect();
+                let name: String = name.chars().take(60).flat_map(char::escape_debug).collect();
+                Err(format!("`{}` needs `{name}`, and there is no such service; {}", *raw.name, did_you_mean(&name, words)))
+            }
         }
     })
 }
 
 /// No service waits for itself, over however many others.
-fn no_circle(raw: &[RawService], context: &Context<'_>) -> Result<()> {
-    let needs: BTreeMap<&str, &[Text]> = raw.iter().map(|raw| (raw.name.as_str(), raw.needs.as_slice())).collect();
-    for service in raw {
+pub(in crate::machine_config) fn no_circle(all: &[(&RawService, &Context<'_>)]) -> Result<()> {
+    let needs: BTreeMap<&str, &[Text]> = all.iter().map(|(raw, _)| (raw.name.as_str(), raw.needs.as_slice())).collect();
+    for (service, context) in all {
         let mut waiting: Vec<(&Text, &str)> = service.needs.iter().map(|need| (need, need.as_str())).collect();
         let mut seen = BTreeSet::new();
         while let Some((first, name)) = waiting.pop() {

@@ -137,3 +137,12 @@ fn parts_that_no_child_is_there_for_are_not_waited_for() {
     assert_eq!(boot.standing(&[]), Standing::Waiting { what: "configuration", detail: String::new() });
     assert_eq!(boot.config_source(), "none");
 }
+
+#[test]
+fn kubelet_may_start_once_its_files_are_there() {
+    let effects = |line: &str| hear(&mut Boot::new("worker", |_| true), &[line]);
+    let holds = |holds| Effect::Condition("kubelet-configured", holds);
+    assert_eq!(effects("cluster kubelet=configured"), [Effect::ServicesChanged, holds(true)]);
+    assert_eq!(effects("cluster kubelet=unconfigured"), [holds(false)]);
+    assert_eq!(effects("cluster state=joining step=discovery"), []);
+}
