@@ -120,7 +120,7 @@ fn kind(root: &Value, property: &Value) -> String {
     match word {
         "array" => format!("list of {}s", kind(root, &schema["items"])),
         "object" => match kind(root, &schema["additionalProperties"]).as_str() {
-            "string" => "table of strings".to_owned(),
+            word @ ("string" | "value") => format!("table of {word}s"),
             list => format!("table of {}", list.replacen("list ", "lists ", 1)),
         },
         "" if !choices.is_empty() => format!("`{}`", choices.join("`, `")),

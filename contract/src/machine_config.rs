@@ -7,10 +7,12 @@
 //! the machine knows. An error points at the line, and shows no value that may be a secret.
 
 mod address;
+mod cluster;
 mod document;
 mod files;
 mod hidden;
 mod image_service;
+mod kubelet;
 mod model;
 pub mod network;
 mod pem;
@@ -23,9 +25,11 @@ mod validate;
 mod values;
 
 pub use address::{AddressError, Cidr, MacAddress};
+pub use cluster::{BootstrapToken, CaHash, Cluster, Discovery, Endpoint, NodeIp, Taint};
 pub use document::{MAX_SIZE, MachineConfigError};
 pub use files::{FILE_FOLDER, RESERVED_FILES};
 pub use image_service::{ImageService, image_services};
+pub use kubelet::Kubelet;
 pub use model::{
     Capability, Certificate, Condition, File, Filesystem, Host, LogProtocol, LogReceiver, MachineConfig, Need, Proxy, Readiness,
     Restart, Service, Sysctl, Volume,

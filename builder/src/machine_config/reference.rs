@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn every_key_is_explained() {
-        let headings = ["[machine]", "[[network.interface]]", "[[network.bond]]", "[[service]]", "[service.readiness]"];
+        let headings =
+            ["[machine]", "[[network.interface]]", "[[network.bond]]", "[[service]]", "[service.readiness]", "[cluster]"];
         assert_explained(&markdown(), &headings);
     }
 

@@ -8,15 +8,18 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys whose values may be shown. A key that is missing here only hides more.
-const SHOWN: [&str; 54] = [
+const SHOWN: [&str; 62] = [
     "addresses",
     "bond",
     "bridge",
+    "ca-hashes",
     "capabilities",
+    "cluster",
     "command",
     "dhcp",
     "disk",
     "driver",
+    "endpoint",
     "exec",
     "file",
     "filesystem",
@@ -26,6 +29,8 @@ const SHOWN: [&str; 54] = [
     "id",
     "interface",
     "kernel",
+    "kubelet",
+    "labels",
     "log",
     "mac",
     "machine",
@@ -43,9 +48,11 @@ const SHOWN: [&str; 54] = [
     "nameservers",
     "needs",
     "network",
+    "node-ip",
     "oom-score",
     "over",
     "path",
+    "provider-id",
     "readiness",
     "receiver",
     "restart",
@@ -57,6 +64,7 @@ const SHOWN: [&str; 54] = [
     "socket",
     "stop-timeout-s",
     "sysctl",
+    "taints",
     "time",
     "to",
     "version",
@@ -66,7 +74,7 @@ const SHOWN: [&str; 54] = [
 ];
 
 /// Tables whose keys are the user's own, and whose values hold no secrets.
-const OPEN: [&str; 2] = ["hosts", "sysctl"];
+const OPEN: [&str; 3] = ["hosts", "labels", "sysctl"];
 
 /// What to hide of a document that is TOML: every value that is not below a known key.
 pub(super) fn of_table(table: &DeTable<'_>) -> Vec<Range<usize>> {

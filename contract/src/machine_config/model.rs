@@ -1,5 +1,7 @@
 //! A machine config whose every value has been judged.
 
+use super::cluster::Cluster;
+use super::kubelet::Kubelet;
 use super::network::Network;
 use super::secret::Secret;
 use super::values;
@@ -39,6 +41,10 @@ pub struct MachineConfig {
     pub services: Vec<Service>,
     /// `[log] receiver`.
     pub log: Option<LogReceiver>,
+    /// `[cluster]`.
+    pub cluster: Option<Cluster>,
+    /// `[kubelet]`.
+    pub kubelet: Kubelet,
 }
 
 /// Proxies for what the machine itself fetches, and for its services (as `http_proxy`, `https_proxy`, `no_proxy`).

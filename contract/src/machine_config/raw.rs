@@ -1,6 +1,11 @@
 //! A machine config as written: what keys there are, and nothing more. The doc comments are the reference that users read
 //! (docs/machine-config.md and the JSON schema are made from them).
 
+mod cluster;
+
+pub(super) use cluster::RawCluster;
+
+use super::kubelet::RawSetting;
 use super::model::Filesystem;
 use super::network::{BondMode, Dhcp};
 use super::secret::Secret;
@@ -50,6 +55,11 @@ pub(super) struct RawMachineConfig {
     /// Logs.
     #[serde(default)]
     pub log: RawLog,
+    /// Which cluster the machine joins, and as what.
+    pub cluster: Option<Located<RawCluster>>,
+    /// Settings of kubelet: the keys of a KubeletConfiguration (kubelet.config.k8s.io/v1beta1) as it has them, such as `maxPods = 200`.
+    /// They outrank those of the cluster (the ConfigMap kubelet-config); what the image depends on is refused by name.
+    pub kubelet: Option<Located<BTreeMap<Text, RawSetting>>>,
 }
 
 /// Who the machine is.

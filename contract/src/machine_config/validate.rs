@@ -2,6 +2,7 @@
 //!
 //! What only the machine knows (is there such a disk, such a module) is not judged here.
 
+mod cluster;
 mod network;
 pub(super) mod service;
 
@@ -75,6 +76,8 @@ pub(super) fn validate(raw: &RawMachineConfig, context: &Context<'_>) -> Result<
         volumes: volumes(&raw.volume, context)?,
         services: service::services(&raw.service, context)?,
         log: raw.log.receiver.as_ref().map(|text| context.value(text, str::parse)).transpose()?,
+        cluster: cluster::cluster(raw, context)?,
+        kubelet: cluster::kubelet(raw, context)?,
     })
 }
 

@@ -167,6 +167,43 @@ pub(super) fn variable(text: &str) -> Judged<String> {
     Ok(text.to_owned())
 }
 
+/// A qualified name of Kubernetes, as labels and taints have for keys: `name`, or `domain/name`.
+pub(super) fn qualified_name(text: &str) -> Judged<String> {
+    let (prefix, name) = text.rsplit_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    let lower = |domain: &str| domain_name(domain) && !domain.bytes().any(|byte| byte.is_ascii_uppercase());
+    if name.is_empty() || !label_text(name) || !prefix.is_none_or(lower) {
+        return Err(format!(
+            "`{}` is no name of Kubernetes: \"name\" or \"example.org/name\", 63 letters, digits, `-`, `_`, `.`",
+            shown(text)
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// The value of a label; it may be empty.
+pub(super) fn label_value(text: &str) -> Judged<String> {
+    if label_text(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{}` is no value of a label: 63 letters, digits, `-`, `_`, `.`", shown(text)))
+    }
+}
+
+fn label_text(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let edge = |byte: Option<u8>| byte.is_none_or(|byte| byte.is_ascii_alphanumeric());
+    text.len() <= 63 && text.bytes().all(fits) && edge(text.bytes().next()) && edge(text.bytes().last())
+}
+
+/// A cloud's name for a machine: `provider://...`.
+pub(super) fn provider_id(text: &str) -> Judged<String> {
+    let form = text.split_once("://").is_some_and(|(provider, id)| !provider.is_empty() && !id.is_empty());
+    if !form || text.len() > 512 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!("`{}` is no provider id: \"PROVIDER://ID\"", shown(text)));
+    }
+    Ok(text.to_owned())
+}
+
 /// A disk's name in /dev/disk/by-id.
 pub(super) fn disk(text: &str) -> Judged<String> {
     if text.contains('/') {
