@@ -120,6 +120,7 @@ fn request(packages: &[&str]) -> Request {
         choices: Choices::default(),
         kernel: None,
         repositories: Vec::new(),
+        versions: Default::default(),
     }
 }
 

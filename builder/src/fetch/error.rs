@@ -45,6 +45,8 @@ pub enum FetchError {
     Release {
         /// The repository.
         repository: String,
+        /// What the profile takes from it and from nowhere else.
+        wanted: Vec<String>,
         /// The address.
         url: String,
         /// Why.
@@ -55,6 +57,8 @@ pub enum FetchError {
     Key {
         /// The repository.
         repository: String,
+        /// What the profile takes from it and from nowhere else.
+        wanted: Vec<String>,
         /// The address.
         url: String,
         /// Why.
@@ -103,6 +107,8 @@ pub enum FetchError {
     Index {
         /// The repository.
         repository: String,
+        /// What the profile takes from it and from nowhere else.
+        wanted: Vec<String>,
         /// The address.
         url: String,
         /// Why.
@@ -278,6 +284,16 @@ fn gone(package: &Promised) -> String {
 }
 
 impl FetchError {
+    /// The same error, which says what is wanted from the repository if that can't be reached.
+    #[must_use]
+    pub fn wanting(mut self, names: impl Iterator<Item = String>) -> Self {
+        if let FetchError::Release { wanted, .. } | FetchError::Key { wanted, .. } | FetchError::Index { wanted, .. } = &mut self
+        {
+            wanted.extend(names);
+        }
+        self
+    }
+
     /// True if it is the server's doing that a package did not come (and not the store's, or another download's).
     pub(super) fn is_the_servers(&self) -> bool {
         match self {

@@ -176,7 +176,7 @@ impl Session<'_> {
             }
             Err(source) => match kept()? {
                 Some(key) => Ok(vec![key]),
-                None => Err(FetchError::Key { repository: repository.name.clone(), url: key_uri, source }),
+                None => Err(FetchError::Key { repository: repository.name.clone(), wanted: Vec::new(), url: key_uri, source }),
             },
         }
     }
@@ -200,6 +200,7 @@ impl Session<'_> {
         } else {
             self.client.read(&url, LARGEST_RELEASE).map_err(|source| FetchError::Release {
                 repository: name(),
+                wanted: Vec::new(),
                 url: url.clone(),
                 source,
             })?
@@ -298,7 +299,9 @@ impl Session<'_> {
             !stop()
         };
         self.blob(&listed.sha256, listed.size, url, &watch).map_err(|error| match error {
-            BlobError::Http(source) => FetchError::Index { repository: repository.name.clone(), url: url.to_string(), source },
+            BlobError::Http(source) => {
+                FetchError::Index { repository: repository.name.clone(), wanted: Vec::new(), url: url.to_string(), source }
+            }
             BlobError::Store(source @ StoreError::Mismatch { .. }) => {
                 FetchError::IndexMismatch { repository: repository.name.clone(), url: url.to_string(), source }
             }

@@ -93,7 +93,12 @@ pub fn resolve(
     let indexes: Vec<RepositoryIndex> = profile
         .repositories
         .iter()
-        .map(|repository| session.index(repository, &newest_locked(before, &repository.name)))
+        .map(|repository| {
+            // What is wanted from the others, only their indexes can say.
+            let chosen = profile.choices.repositories.iter().filter(|(_, chosen)| **chosen == repository.name);
+            let index = session.index(repository, &newest_locked(before, &repository.name));
+            index.map_err(|error| error.wanting(chosen.map(|(name, _)| name.clone())))
+        })
         .collect::<Result<_, _>>()?;
     let repositories = parse_all(&indexes)?;
 

@@ -43,6 +43,8 @@ pub(super) struct Merged {
     pub(super) description: Option<Written<Text>>,
     pub(super) role: Option<Written<Text>>,
     pub(super) licences: Option<Written<Text>>,
+    pub(super) kubernetes: Option<Written<Text>>,
+    pub(super) crio: Option<Written<Text>>,
     pub(super) overlays: Vec<Written<Text>>,
     pub(super) packages: Vec<Written<Text>>,
     pub(super) boot_packages: Vec<Written<Text>>,
@@ -106,6 +108,7 @@ fn add(merged: &mut Merged, document: usize, raw: RawProfile) {
         role,
         overlays,
         licences,
+        versions,
         packages,
         boot,
         absent,
@@ -123,6 +126,8 @@ fn add(merged: &mut Merged, document: usize, raw: RawProfile) {
     replace(&mut merged.description, document, Some(description));
     replace(&mut merged.role, document, role);
     replace(&mut merged.licences, document, licences);
+    replace(&mut merged.kubernetes, document, versions.kubernetes);
+    replace(&mut merged.crio, document, versions.crio);
     replace(&mut merged.kernel_package, document, kernel.package);
     replace(&mut merged.slot_size, document, slot_size);
     replace(&mut merged.compression_level, document, compression_level);

@@ -16,6 +16,7 @@ pub mod reference;
 mod repository;
 mod validate;
 mod values;
+mod versions;
 
 pub use error::ProfileError;
 pub use glob::{BadGlob, PathGlob};
@@ -23,7 +24,7 @@ pub use library::{EmbeddedFile, Library, Listing, OverlayPlace, embedded_keyring
 pub use load::load;
 pub use model::{
     Choices, Drop, Exception, Image, InitramfsModules, Kernel, Keyring, Layout, Location, Mode, ModuleDrop, ModuleSelection,
-    Move, Overlay, Profile, Repository, Rule, ScriptAnswer, ScriptKind, Source, SourceFile, Trust,
+    Move, Overlay, Profile, Repository, Rule, ScriptAnswer, ScriptKind, Source, SourceFile, Trust, Versions,
 };
 pub use overlay_manifest::{OverlayFile, OverlayManifest};
 

@@ -19,6 +19,8 @@ pub struct Profile {
     pub description: String,
     /// The role that the image's init plays and names in its state lines.
     pub role: String,
+    /// The versions that its repositories are for.
+    pub versions: Versions,
     /// Packages to install, without what they depend on.
     pub packages: BTreeSet<String>,
     /// Packages whose files make the boot image and the ESP; they never enter the root.
@@ -68,6 +70,15 @@ pub struct SourceFile {
     pub path: String,
     /// SHA-256 of its bytes.
     pub sha256: Sha256Digest,
+}
+
+/// Minor versions of what has a repository for each of its own. None: the profile has none of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Versions {
+    /// Kubernetes', such as `1.36`.
+    pub kubernetes: Option<String>,
+    /// CRI-O's.
+    pub crio: Option<String>,
 }
 
 /// Answers to the ambiguities that resolution refuses to guess.

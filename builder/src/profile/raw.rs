@@ -21,6 +21,9 @@ pub(super) struct RawProfile {
     pub extends: Option<Text>,
     /// The role that the image's init plays: `base` is the operating system alone. By default the parent's, else the profile's name.
     pub role: Option<Text>,
+    /// Which versions of Kubernetes and CRI-O the image has, as `{kubernetes}` and `{crio}` in addresses of repositories.
+    #[serde(default)]
+    pub versions: RawVersions,
     /// Overlays (folders `overlays/NAME`) laid over the packages, in this order, after the parent's: a later one wins.
     #[serde(default)]
     pub overlays: Vec<Text>,
@@ -67,6 +70,16 @@ pub(super) struct RawProfile {
     /// Takes away what the parent brought. Naming something that no parent has is an error.
     #[serde(default)]
     pub without: RawWithout,
+}
+
+/// Versions of what has a repository for each of its own.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawVersions {
+    /// Kubernetes' minor version, such as `"1.36"`. Which patch of it, the lock says.
+    pub kubernetes: Option<Text>,
+    /// CRI-O's minor version. By default the same as Kubernetes'.
+    pub crio: Option<Text>,
 }
 
 /// What enters the root.
@@ -118,7 +131,7 @@ pub(super) struct RawChoose {
 pub(super) struct RawRepository {
     /// Its name, for `--mirror NAME=URL`, `--repository NAME=URL|DIR` and the lock: lower-case letters, digits and `-`.
     pub name: Text,
-    /// Base addresses (`http://` or `https://`), tried in order. The word `debian-mirror` alone stands for the mirror that this host's
+    /// Base addresses (`http://` or `https://`), tried in order; `{kubernetes}` and `{crio}` stand for those versions. The word `debian-mirror` alone stands for the mirror that this host's
     /// apt uses, else Debian's alias; `debian-security-mirror` is the same for the security archive.
     #[serde(default)]
     pub uris: Vec<Text>,
@@ -135,9 +148,9 @@ pub(super) struct RawRepository {
     pub keyrings: Vec<Text>,
     /// Fingerprint of the one key that signs (40 or 64 hexadecimal digits), for a repository without a key file here.
     pub fingerprint: Option<Text>,
-    /// Where the certificate of `fingerprint` is read from.
+    /// Where the certificate of `fingerprint` is read from: an address as in `uris`, below the first of them if mirrors have it, too.
     pub key_uri: Option<Text>,
-    /// Address of an archive that keeps old versions; `{date}` stands for a time such as `20250520T000000Z`.
+    /// Address of an archive that keeps old versions; `{date}` stands for a time such as `20250520T000000Z`. Versions as in `uris`.
     pub snapshot: Option<Text>,
     /// A directory of .deb files instead of a signed repository, relative to the profile's folder.
     pub directory: Option<Text>,

@@ -2,17 +2,21 @@
 
 use super::error::ProfileError;
 use super::merge::{Merged, Written};
-use super::model::{Keyring, Layout, Location, Repository, Source, Trust};
+use super::model::{Keyring, Layout, Location, Repository, Source, Trust, Versions};
 use super::raw::RawRepository;
 use super::validate::{Context, Once, unknown_name, value_in};
-use super::values;
+use super::{values, versions};
 use crate::hash::Sha256Digest;
 use kmimage_contract::toml_document::{DocumentError, Located};
 
 type Text = Located<String>;
 type Item = Written<RawRepository>;
 
-pub(super) fn repositories(merged: &Merged, context: &Context<'_>) -> Result<Vec<Repository>, ProfileError> {
+pub(super) fn repositories(merged: &Merged, versions: &Versions, context: &Context<'_>) -> Result<Vec<Repository>, ProfileError> {
+    let address = |document, text: &Text, judge: fn(&str) -> Result<String, String>| {
+        let judged = versions::filled(versions, text).and_then(|text| judge(&text));
+        judged.map_err(|message| merged.error_in(document, text, message))
+    };
     let mut once = Once::new(merged, "repository");
     let mut repositories = Vec::new();
     for item in &merged.repositories {
@@ -21,14 +25,14 @@ pub(super) fn repositories(merged: &Merged, context: &Context<'_>) -> Result<Vec
         let source = match &item.directory {
             Some(directory) => directory_source(merged, item, directory, context)?,
             None => Source::Signed {
-                location: location(merged, item)?,
+                location: location(merged, item, &address)?,
                 layout: layout(merged, item)?,
-                trust: trust(merged, item, context)?,
+                trust: trust(merged, item, context, &address)?,
             },
         };
         let snapshot = match &item.snapshot {
             None => None,
-            Some(text) => Some(value_in(merged, item.document, text, snapshot)?),
+            Some(text) => Some(address(item.document, text, snapshot)?),
         };
         repositories.push(Repository { name, source, snapshot });
     }
@@ -57,7 +61,10 @@ fn directory_source(merged: &Merged, item: &Item, directory: &Text, context: &Co
     }
 }
 
-fn location(merged: &Merged, item: &Item) -> Result<Location, DocumentError> {
+/// Puts versions into an address, and judges it where it was written.
+type Address<'a> = dyn Fn(usize, &Text, fn(&str) -> Result<String, String>) -> Result<String, DocumentError> + 'a;
+
+fn location(merged: &Merged, item: &Item, address: &Address<'_>) -> Result<Location, DocumentError> {
     let Some(first) = item.uris.first() else {
         let message = "where is this repository? Give `uris` or a `directory`";
         return Err(merged.error_in(item.document, &item.name, message));
@@ -75,7 +82,7 @@ fn location(merged: &Merged, item: &Item) -> Result<Location, DocumentError> {
         if alias(text).is_some() {
             return Err(merged.error_in(item.document, text, format!("`{}` stands alone in `uris`", **text)));
         }
-        uris.push(value_in(merged, item.document, text, values::uri)?);
+        uris.push(address(item.document, text, values::uri)?);
     }
     Ok(Location::Uris(uris))
 }
@@ -104,12 +111,12 @@ fn layout(merged: &Merged, item: &Item) -> Result<Layout, DocumentError> {
     Ok(Layout::Suites { suites: words(&item.suites, "suite")?, components: words(&item.components, "component")? })
 }
 
-fn trust(merged: &Merged, item: &Item, context: &Context<'_>) -> Result<Trust, ProfileError> {
+fn trust(merged: &Merged, item: &Item, context: &Context<'_>, address: &Address<'_>) -> Result<Trust, ProfileError> {
     match (&item.fingerprint, &item.key_uri, item.keyrings.is_empty()) {
         (None, None, false) => Ok(Trust::Keyrings(keyrings(merged, item, context)?)),
         (Some(fingerprint), Some(key_uri), true) => Ok(Trust::Pinned {
             fingerprint: value_in(merged, item.document, fingerprint, values::fingerprint)?,
-            key_uri: value_in(merged, item.document, key_uri, values::uri)?,
+            key_uri: address(item.document, key_uri, values::uri)?,
         }),
         _ => {
             let message = "why is this repository believed? Give either `keyrings`, or `fingerprint` and `key-uri`";

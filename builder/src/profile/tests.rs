@@ -400,3 +400,42 @@ fn a_profile_that_is_no_text_or_no_file_is_an_error() {
     fs_err::create_dir(shelf.0.path().join("profiles/y.toml")).unwrap();
     assert_eq!(shelf.error("y"), "cannot read profiles/y.toml");
 }
+
+#[test]
+fn versions_choose_repositories() {
+    let text = format!(
+        "{ROOT}[versions]\nkubernetes = \"1.36\"\n[[repository]]\nname = \"crio\"\nuris = [\"https://host/v{{crio}}/deb/\"]\nflat = \
+         true\nfingerprint = \"{}\"\nkey-uri = \"https://host/v{{crio}}/deb/Release.key\"\n",
+        "A".repeat(40)
+    );
+    let child = |versions: &str| format!("description = \"child\"\nextends = \"root\"\n{versions}");
+    let address = |versions: &str| {
+        let shelf = Shelf::new(&[("root", &text), ("child", &child(versions))]);
+        let profile = shelf.load("child").unwrap();
+        match &profile.repositories[1].source {
+            Source::Signed { location: Location::Uris(uris), trust: Trust::Pinned { key_uri, .. }, .. } => {
+                assert_eq!(*key_uri, format!("{}/Release.key", uris[0]));
+                (uris[0].clone(), crate::resolve::Request::of(&profile).digest())
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let (same, digest) = address("");
+    assert_eq!(same, "https://host/v1.36/deb");
+    let (own, other) = address("[versions]\ncrio = \"1.35\"\n");
+    assert_eq!(own, "https://host/v1.35/deb");
+    // A lock of one version is none for another.
+    assert_ne!(digest, other);
+    assert_eq!(address("[versions]\nkubernetes = \"1.34\"\n").0, "https://host/v1.34/deb");
+
+    check(
+        "[versions]\nkubernetes = \"1.36.2\"\n",
+        "profiles/child.toml:4:14: `1.36.2` is no minor version such as \"1.36\": repositories are for one, and the lock names the patch\n   \
+         |\n 4 | kubernetes = \"1.36.2\"\n   |              ^^^^^^^^",
+    );
+    check(
+        "[[repository]]\nname = \"x\"\nuris = [\"http://a/{crio}\"]\nflat = true\n",
+        "profiles/child.toml:5:9: `{crio}`: which version? Say it in `[versions] crio`\n   |\n 5 | uris = [\"http://a/{crio}\"]\n   \
+         |         ^^^^^^^^^^^^^^^^^",
+    );
+}

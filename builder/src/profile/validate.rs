@@ -9,7 +9,7 @@ use super::model::{
     Choices, Drop, Exception, Image, InitramfsModules, Kernel, Mode, ModuleDrop, ModuleSelection, Move, Overlay, Profile,
     ScriptAnswer, SourceFile,
 };
-use super::{repository, values};
+use super::{repository, values, versions};
 use kmimage_contract::toml_document::{DocumentError, Located, nearest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -36,7 +36,8 @@ const DEFAULT_LICENCES: &str = "/usr/share/licenses";
 /// Judges a merged chain.
 pub(super) fn validate(merged: &Merged, context: Context<'_>) -> Result<Profile, ProfileError> {
     let absent = absent(merged)?;
-    let repositories = repository::repositories(merged, &context)?;
+    let versions = versions::versions(merged)?;
+    let repositories = repository::repositories(merged, &versions, &context)?;
     let names: BTreeSet<&str> = repositories.iter().map(|repository| repository.name.as_str()).collect();
     Ok(Profile {
         description: match &merged.description {
@@ -50,6 +51,7 @@ pub(super) fn validate(merged: &Merged, context: Context<'_>) -> Result<Profile,
         packages: installed(merged, &merged.packages, "package", &absent)?,
         boot_packages: installed(merged, &merged.boot_packages, "boot package", &absent)?,
         choices: choices(merged, &absent, &names)?,
+        versions,
         repositories,
         overlays: overlays(merged, context.library)?,
         kernel: kernel(merged, &absent)?,

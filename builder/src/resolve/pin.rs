@@ -82,7 +82,7 @@ pub fn hold(locked: &[(LockedPackage, String)]) -> Result<Held<'_>, HeldError> {
 mod tests {
     use super::*;
     use crate::lock::{Lock, decode, encode};
-    use crate::profile::Choices;
+    use crate::profile::{Choices, Versions};
     use crate::resolve::{RepositoryPackages, closure, packages};
     use std::collections::BTreeSet;
 
@@ -101,6 +101,7 @@ mod tests {
             choices: Choices::default(),
             kernel: None,
             repositories: Vec::new(),
+            versions: Versions::default(),
         };
         let offered = |text| [RepositoryPackages { repository: "debian", packages: packages::parse(text).unwrap() }];
         let mut ledger = Ledger::default();

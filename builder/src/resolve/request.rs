@@ -1,7 +1,7 @@
 //! What a profile asks of resolution, and which of its repositories speak for one origin.
 
 use crate::hash::Sha256Digest;
-use crate::profile::{Choices, Location, Profile, Repository, Source, Trust};
+use crate::profile::{Choices, Location, Profile, Repository, Source, Trust, Versions};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,8 @@ pub struct Request {
     pub kernel: Option<String>,
     /// The repositories, in the profile's order.
     pub repositories: Vec<Repository>,
+    /// The versions that repositories are for.
+    pub versions: Versions,
 }
 
 impl Request {
@@ -35,6 +37,7 @@ impl Request {
             choices: profile.choices.clone(),
             kernel: profile.kernel.package.clone(),
             repositories: profile.repositories.clone(),
+            versions: profile.versions.clone(),
         }
     }
 
@@ -43,7 +46,8 @@ impl Request {
     pub fn digest(&self) -> Sha256Digest {
         let repositories: Vec<_> = self.repositories.iter().map(|repository| &repository.name).collect();
         let absent: Vec<_> = self.absent.keys().collect();
-        let asked = (&self.architecture, &self.packages, &self.boot, absent, &self.choices, &self.kernel, repositories);
+        let asked =
+            (&self.architecture, &self.packages, &self.boot, absent, &self.choices, &self.kernel, repositories, &self.versions);
         // Strings, lists and string-keyed maps always have a JSON form.
         Sha256Digest::of(serde_json::to_string(&asked).unwrap_or_default().as_bytes())
     }

@@ -1,7 +1,7 @@
 //! No network, or none that leads to the repository.
 
 use crate::bench::{Bench, PROGRAM_PATH, URL};
-use crate::support::repository::sha256;
+use crate::support::repository::{Repository, sha256};
 use crate::support::server::{Behaviour, closed_address};
 use std::fs;
 
@@ -110,4 +110,57 @@ fn a_repository_that_the_profile_does_not_have() {
         );
     }
     assert_eq!(bench.server.take_requests(), []);
+}
+
+/// As Kubernetes and CRI-O publish: a flat repository for each minor version, with its key beside it.
+#[test]
+fn a_flat_repository_of_a_version() {
+    let bench = Bench::new();
+    let folder = bench.binary.path("www/v1.36/deb");
+    fs::create_dir_all(&folder).unwrap();
+    Repository::flat(bench.mini.debs.clone()).write(&bench.key, &folder);
+    fs::write(folder.join("Release.key"), bench.key.public()).unwrap();
+    let base = format!("{}/v{{kubernetes}}/deb/", bench.server.url());
+    let write = |version: &str, fingerprint: &str| {
+        let signed = format!(
+            "uris = [{base:?}]\nflat = true\nfingerprint = {fingerprint:?}\nkey-uri = \"{base}Release.key\"\n\n[versions]\nkubernetes \
+             = {version:?}\n\n[choose.repository]\nmini-program = \"mini\""
+        );
+        bench.binary.write("profiles/mini.toml", bench.mini.profile().replace("directory = \"../debs\"", &signed));
+    };
+    write("1.36", &bench.key.fingerprint());
+    bench.builds(&[]);
+
+    // Another version is another lock, and this one has no repository.
+    write("1.35", &bench.key.fingerprint());
+    let message = "error: kmimage.lock was made for other wishes of profile mini
+  help: Run `kmimage lock --profile mini`, or build without --locked.";
+    bench.refuses(&["--locked"], 3, message);
+    let message = format!(
+        "error: cannot get {URL}/v1.35/deb/Release.key, the signing key of repository mini
+  caused by: the server has no such file (HTTP 404)"
+    );
+    bench.empty_store();
+    bench.refuses(&[], 5, &message);
+    let mirror = format!("mini={}", closed_address());
+    let message = format!(
+        "error: cannot get {URL}/Release.key, the signing key of repository mini
+  caused by: 127.0.0.1 cannot be reached
+  caused by: io: Connection refused (os error 111)
+  help: Wanted from mini: mini-program.
+  {WAYS_OUT}"
+    );
+    bench.refuses(&["--mirror", &mirror], 5, &message);
+
+    // The key beside it is another one.
+    fs::remove_file(bench.binary.path("kmimage.lock")).unwrap();
+    write("1.36", &"A".repeat(40));
+    let message = format!(
+        "error: no key to check repository mini with
+  caused by: the profile pins key {}, but {URL}/v1.36/deb/Release.key holds {}
+  help: Compare the fingerprint in the profile with the repository's own word.",
+        "A".repeat(40),
+        bench.key.fingerprint()
+    );
+    bench.refuses(&[], 4, &message);
 }

@@ -39,9 +39,9 @@ impl Classified for FetchError {
             E::Index { repository, source: HttpError::Missing { .. } | HttpError::WrongSize { .. }, .. } => {
                 vec![mid_update(repository)]
             }
-            E::Release { repository, source, .. } | E::Key { repository, source, .. } | E::Index { repository, source, .. } => {
-                with_ways_out(source, repository, &[])
-            }
+            E::Release { repository, wanted, source, .. }
+            | E::Key { repository, wanted, source, .. }
+            | E::Index { repository, wanted, source, .. } => with_ways_out(source, repository, wanted),
             E::Package { package, source: HttpError::WrongSize { .. }, .. } => vec![other_file(package)],
             E::Package { package, source, wanted, .. } => with_ways_out(source, &package.repository, wanted),
             E::Signature { repository, source, .. } => match source {

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::failure::Classified;
-use crate::profile::{Choices, Layout, Location, Repository, Source, Trust};
+use crate::profile::{Choices, Layout, Location, Repository, Source, Trust, Versions};
 use crate::resolve::packages;
 
 /// A world is a line per package, `name version; Field: value; ...`; a line `@name` begins the next repository.
@@ -40,6 +40,7 @@ fn request(wish: &str) -> Request {
         choices: Choices::default(),
         kernel: None,
         repositories: Vec::new(),
+        versions: Versions::default(),
     };
     for line in lines {
         match line.iter().map(String::as_str).collect::<Vec<_>>()[..] {
