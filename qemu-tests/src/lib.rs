@@ -1,11 +1,12 @@
 //! Boots real images in QEMU and watches them from outside: the product's proof.
 //!
 //! `image` builds with the real binary, `guest` describes a machine, `vm` starts it and reads its console, `probe` looks into it,
-//! `qmp` and `agent` speak to it as a hypervisor does, `netns` makes networks with servers in them. The tests are in tests/.
+//! `qmp` and `agent` speak to it as a hypervisor does, `netns` makes networks with servers in them, `cluster` a real control plane. The tests are in tests/.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
 pub mod agent;
+pub mod cluster;
 pub mod count;
 pub mod disk;
 pub mod foreign;

@@ -3,6 +3,7 @@
 mod bench;
 mod docs;
 mod fuzz;
+mod real;
 mod run;
 mod setup;
 mod test;
@@ -17,7 +18,8 @@ usage: cargo xtask TASK
   soak           every test, those that repeat something at full count: hours
   docs           write the generated pages and schemas anew
   bench [NAME...] [-- OPTION...]   speed against named peers, as ratios
-  fuzz SECONDS   run each fuzz target for so long";
+  fuzz SECONDS   run each fuzz target for so long
+  real KUBERNETES VERSION CRI-O   build real Kubernetes and CRI-O from source trees, for the tests' clusters (docs/real-cluster.md)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         ["docs"] => docs::write(),
         ["bench", names @ ..] => bench::main(names),
         ["fuzz", seconds] => fuzz::main(seconds),
+        ["real", kubernetes, version, crio] => real::main(kubernetes.as_ref(), version, crio.as_ref()),
         _ => Err(USAGE.into()),
     };
     match result {
