@@ -26,7 +26,13 @@ pub(crate) fn main(kubernetes: &Path, version: &str, crio: &Path) -> Outcome {
 
     for name in CONTROL_PLANE.iter().copied().chain(["kubelet"]) {
         let output = if name == "kubelet" { work.join("kubelet") } else { programs.join(name) };
-        run(go(kubernetes).arg("-ldflags").arg(linked(version)?).arg("-o").arg(output).arg(format!("./cmd/{name}")).env("CGO_ENABLED", "0"))?;
+        run(go(kubernetes)
+            .arg("-ldflags")
+            .arg(linked(version)?)
+            .arg("-o")
+            .arg(output)
+            .arg(format!("./cmd/{name}"))
+            .env("CGO_ENABLED", "0"))?;
     }
     let flags = "-s -w -linkmode external -extldflags \"-static -lm -ldl -lpthread\"";
     run(go(crio).args(["-tags", TAGS, "-ldflags", flags, "-o"]).arg(work.join("crio")).arg("./cmd/crio"))?;
@@ -114,7 +120,11 @@ fn cri_o(version: &str, work: &Path, tree: &Path) -> Package {
             ("usr/bin/crio", 0o755, Content::Copy(work.join("crio"))),
             ("usr/bin/pinns", 0o755, copy("bin/pinns")),
             ("usr/lib/systemd/system/crio.service", 0o644, copy("contrib/systemd/crio.service")),
-            ("etc/crio/crio.conf.d/10-crio.conf", 0o644, Content::Text("[crio.image]\nsignature_policy = \"/etc/crio/policy.json\"\n")),
+            (
+                "etc/crio/crio.conf.d/10-crio.conf",
+                0o644,
+                Content::Text("[crio.image]\nsignature_policy = \"/etc/crio/policy.json\"\n"),
+            ),
             ("etc/crio/policy.json", 0o644, copy("test/policy.json")),
             ("etc/crictl.yaml", 0o644, copy("crictl.yaml")),
             ("usr/share/bash-completion/completions/crio", 0o644, copy("completions/bash/crio")),

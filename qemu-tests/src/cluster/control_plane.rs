@@ -70,6 +70,9 @@ impl<'a> ControlPlane<'a> {
         for phase in [&["upload-config", "all"][..], &["bootstrap-token"]] {
             plane.kubeadm(&[&["init", "phase"], phase, &["--kubeconfig", &admin]].concat());
         }
+        // A controller signs what nodes find the cluster by, once it sees the token.
+        let info = ["get", "configmap", "--namespace", "kube-public", "cluster-info", "--output", "yaml"];
+        plane.until("signature of cluster-info", START, &info, |said| said.contains("jws-kubeconfig-abcdef: ").then_some(()));
         plane
     }
 
@@ -126,8 +129,8 @@ impl<'a> ControlPlane<'a> {
         }
         let daemon = self.netns.spawn(&mut api_server);
         let deadline = Instant::now() + START;
-        while self.try_kubectl(&["get", "--raw", "/readyz"]).is_err() {
-            assert!(Instant::now() < deadline, "kube-apiserver is not ready; it said:\n{}", daemon.log());
+        while let Err(said) = self.try_kubectl(&["get", "--raw", "/readyz"]) {
+            assert!(Instant::now() < deadline, "kube-apiserver is not ready: {said}; it said:\n{}", daemon.log());
             std::thread::sleep(Duration::from_millis(200));
         }
         self.api_server = Some(daemon);
@@ -216,7 +219,12 @@ impl<'a> ControlPlane<'a> {
     pub fn kubectl_command(&self) -> Command {
         let mut kubectl = self.netns.program(self.real.program("kubectl"));
         // Its cache of what the server knows must not be another cluster's.
-        kubectl.arg("--kubeconfig").arg(self.admin()).arg("--cache-dir").arg(self.path("kubectl")).env("HOME", self.folder.path());
+        kubectl
+            .arg("--kubeconfig")
+            .arg(self.admin())
+            .arg("--cache-dir")
+            .arg(self.path("kubectl"))
+            .env("HOME", self.folder.path());
         kubectl
     }
 
@@ -241,7 +249,12 @@ impl<'a> ControlPlane<'a> {
             if let Some(found) = said.as_deref().ok().and_then(&mut wanted) {
                 return found;
             }
-            assert!(Instant::now() < deadline, "no {what} in {wait:?}; kubectl {} says:\n{}", words.join(" "), said.unwrap_or_else(|e| e));
+            assert!(
+                Instant::now() < deadline,
+                "no {what} in {wait:?}; kubectl {} says:\n{}",
+                words.join(" "),
+                said.unwrap_or_else(|e| e)
+            );
             std::thread::sleep(Duration::from_millis(500));
         }
     }

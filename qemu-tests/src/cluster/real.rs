@@ -42,7 +42,7 @@ impl Real {
     pub fn program(&self, name: &str) -> PathBuf {
         match name {
             "etcd" => from_trixie("etcd-server", "usr/bin/etcd"),
-            "kubectl" => from_trixie("kubernetes-client", "usr/bin/kubectl"),
+            "kubectl" => from_trixie("kubectl", "usr/bin/kubectl"),
             _ => {
                 let path = self.folder.join("bin").join(name);
                 assert!(path.exists(), "{} is missing; docs/real-cluster.md says how to make it", path.display());

@@ -1,0 +1,6 @@
+//! Real nodes in a real cluster: the worker's qcow2 joins a control plane of real binaries and does a node's work. Without these binaries
+//! (docs/real-cluster.md) every test here says SKIPPED.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+
+mod join;
