@@ -1,4 +1,4 @@
-//! Compiles `init`, the one program inside an image, and hands it to the builder to embed.
+//! Compiles `init`, the one program inside an image, and hands it to the builder to embed; and `pause`, the one in each pod.
 //!
 //! A static program of its own profile, the same bytes wherever it is compiled: paths are mapped away, wrappers and flags from the
 //! environment don't reach it, and its target folder lives beside the builder's so that nothing is compiled twice. What it is linked
@@ -18,6 +18,8 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 const PACKAGE: &str = "kmimage-init";
 /// What init is compiled from, relative to the workspace.
 const SOURCES: [&str; 6] = ["builder/build.rs", "Cargo.toml", "Cargo.lock", "contract", "init", "sys"];
+/// The program of the built-in image `pause`, relative to the builder.
+const PAUSE: &str = "pause/pause.rs";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let manifest = path_of("CARGO_MANIFEST_DIR")?;
@@ -26,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for source in SOURCES {
         println!("cargo::rerun-if-changed={}", workspace.join(source).display());
     }
+    println!("cargo::rerun-if-changed={}", manifest.join(PAUSE).display());
     let compiler = Compiler::ask()?;
     let messages = compile(workspace, &target_folder(&out), &compiler)?;
     let program = executable(&messages).ok_or("cargo names no executable for init")?;
@@ -33,6 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     check_static(&bytes).map_err(|fault| format!("{}: {fault}", program.display()))?;
     let crates = linked_crates(&messages, &std::fs::read_to_string(workspace.join("Cargo.lock"))?)?;
     std::fs::write(out.join("init"), bytes)?;
+    compile_pause(&manifest.join(PAUSE), &out.join("pause"))?;
     std::fs::write(out.join("embedded_init.rs"), render(&compiler.version, &crates)?)?;
     Ok(())
 }
@@ -110,6 +114,18 @@ fn compile(workspace: &Path, target_folder: &Path, compiler: &Compiler) -> Resul
         format!("init does not compile ({error}); it needs Rust's {TARGET} target and a C compiler with a static C library (libc6-dev)")
     })?;
     text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// Compiles `pause`: one file without any library, linked to a program of one page of code.
+fn compile_pause(source: &Path, program: &Path) -> Result<(), Box<dyn Error>> {
+    let link = "-Clink-args=-nostdlib -nostartfiles -static -no-pie -Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-z,norelro";
+    let mut rustc = command(&path_of("RUSTC")?);
+    rustc.args(["--crate-name", "pause", "--crate-type", "bin", "--edition", "2024", "--target", TARGET]);
+    rustc.args(["-Cpanic=abort", "-Copt-level=s", "-Cstrip=symbols", "-Crelocation-model=static", link, "-o"]);
+    rustc.arg(program).arg(source);
+    output(&mut rustc).map_err(|error| format!("pause does not compile ({error})"))?;
+    let bytes = std::fs::read(program)?;
+    Ok(check_static(&bytes).map_err(|fault| format!("{}: {fault}", program.display()))?)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a build script's work is to run the compiler")]

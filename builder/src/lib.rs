@@ -8,6 +8,7 @@
 pub mod assemble;
 pub mod cli;
 pub mod compose;
+pub mod container_image;
 pub mod deb822;
 pub mod embedded_init;
 pub mod emit;

@@ -14,12 +14,14 @@ use crate::compose::deb::DebError;
 use crate::compose::facts::Facts;
 use crate::compose::overlay::{self, ReadOverlay};
 use crate::compose::tree::Tree;
-use crate::compose::{self, Composed, check, derive};
+use crate::compose::{self, Composed, check, derive, image_store};
+use crate::container_image::ContainerImage;
 use crate::embedded_init::EmbeddedInit;
 use crate::emit::artifacts::{self, Names, Staging};
 use crate::emit::stale::{Record, Seal};
 use crate::failure::{Classified, Failure, Kind};
 use crate::fetch::{Options, Session};
+use crate::hash::Sha256Digest;
 use crate::profile::{self, Library, Profile};
 use crate::report::{Event, Reporter};
 use crate::resolve::packages::PackagesError;
@@ -27,6 +29,7 @@ use crate::store::Store;
 use identity::{Identity, Wish};
 use image::{Emitted, Packages};
 use kmimage_contract::cmdline::CmdlineError;
+use kmimage_contract::manifest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -79,6 +82,7 @@ pub struct FinishedTree {
     /// Every path of the image.
     pub tree: Tree,
     boot: compose::shape::BootInputs,
+    container_images: Vec<manifest::ContainerImage>,
 }
 
 /// Builds an image, or finds it standing.
@@ -88,19 +92,19 @@ pub fn build(request: &Request<'_>, store: &Store, report: Reporter<'_>) -> Resu
     artifacts::check_output(request.output)?;
     let locked = lock::obtain(&profile, request.lock, request.locked, request.fetch, store, report)?;
     let identity = identity(request, &profile, &locked)?;
-    let overlays = overlays(&profile)?;
-    let key = key(request, &profile, &locked, &identity, &overlays);
+    let brought = Brought::read(&profile)?;
+    let key = key(request, &profile, &locked, &identity, &brought);
     if let Some(directory) = standing(request, store, &key)? {
         report(Event::Stage(format!("{} is up to date", directory.display())));
         return Ok(Built { directory, names: identity.names, fresh: false });
     }
     let staging = Staging::begin(request.output, report)?;
-    let finished = finished_tree(&profile, &locked, overlays, &identity, request.fetch, store, report)?;
+    let finished = finished_tree(&profile, &locked, brought, &identity, request.fetch, store, report)?;
     let root = image::root_image(&finished.tree, &profile, &identity, request.formats, &staging, store, report)?;
     let boot = image::boot_image(&finished.tree, &profile, &identity, &finished.boot, &root, report)?;
     let packages = Packages { root: &locked.packages, boot: &locked.boot };
     let Emitted { directory, seals } =
-        image::emit(&finished.tree, &profile, &identity, &packages, &root, boot, request.formats, staging, report)?;
+        image::emit(&finished, &profile, &identity, &packages, &root, boot, request.formats, staging, report)?;
     remember(&directory, seals, store, &key, request.jobs)?;
     Ok(Built { directory, names: identity.names, fresh: true })
 }
@@ -110,7 +114,7 @@ pub fn tree(request: &Request<'_>, store: &Store, report: Reporter<'_>) -> Resul
     let profile = profile::load(request.library, request.profile)?;
     let locked = lock::obtain(&profile, request.lock, request.locked, request.fetch, store, report)?;
     let identity = identity(request, &profile, &locked)?;
-    let finished = finished_tree(&profile, &locked, overlays(&profile)?, &identity, request.fetch, store, report)?;
+    let finished = finished_tree(&profile, &locked, Brought::read(&profile)?, &identity, request.fetch, store, report)?;
     Ok((profile, locked, finished.tree))
 }
 
@@ -118,7 +122,7 @@ pub fn tree(request: &Request<'_>, store: &Store, report: Reporter<'_>) -> Resul
 fn finished_tree(
     profile: &Profile,
     locked: &Locked,
-    overlays: Vec<ReadOverlay>,
+    brought: Brought,
     identity: &Identity,
     options: &Options,
     store: &Store,
@@ -131,6 +135,7 @@ fn finished_tree(
     let boot_packages = packages.split_off(locked.packages.len());
 
     report(Event::Stage("composing the tree".into()));
+    let Brought { overlays, images } = brought;
     let inputs =
         compose::Inputs { profile, packages: &packages, boot_packages: &boot_packages, overlays, init: identity.init.clone() };
     let Composed { tree, boot, mut facts, statistics } = compose::compose(inputs, store, identity.jobs, report)?;
@@ -139,12 +144,14 @@ fn finished_tree(
 
     report(Event::Stage("deriving and checking".into()));
     let alternatives = lock::ledger(profile, &packages)?.alternatives;
-    let tree = derive::all(
+    let mut tree = derive::all(
         tree,
         derive::Inputs { facts: &facts, init: &identity.init, release: &identity.release, alternatives: &alternatives },
     )?;
     check(&tree, &facts, profile, report)?;
-    Ok(FinishedTree { tree, boot })
+    // The rules above are for what runs on the host; what containers bring is theirs.
+    let container_images = image_store::lay(&mut tree, &images, store, identity.jobs, report)?;
+    Ok(FinishedTree { tree, boot, container_images })
 }
 
 fn check(tree: &Tree, facts: &Facts, profile: &Profile, report: Reporter<'_>) -> Result<(), Failure> {
@@ -172,16 +179,32 @@ fn identity(request: &Request<'_>, profile: &Profile, locked: &Locked) -> Result
     }
 }
 
-fn overlays(profile: &Profile) -> Result<Vec<ReadOverlay>, Failure> {
-    Ok(profile.overlays.iter().map(overlay::read).collect::<Result<_, _>>()?)
+/// What a profile brings along beside packages, read once: what was looked at for the build's identity is what goes into the image.
+struct Brought {
+    overlays: Vec<ReadOverlay>,
+    images: Vec<ContainerImage>,
 }
 
-fn key(request: &Request<'_>, profile: &Profile, locked: &Locked, identity: &Identity, overlays: &[ReadOverlay]) -> String {
-    let overlays: Vec<_> = overlays.iter().map(ReadOverlay::digest).collect();
+impl Brought {
+    fn read(profile: &Profile) -> Result<Self, Failure> {
+        Ok(Self {
+            overlays: profile.overlays.iter().map(overlay::read).collect::<Result<_, _>>()?,
+            images: profile.container_images.iter().map(ContainerImage::of_profile).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Of each of them a digest, in the profile's order.
+    fn digests(&self) -> Vec<Sha256Digest> {
+        let overlays = self.overlays.iter().map(ReadOverlay::digest);
+        overlays.chain(self.images.iter().map(ContainerImage::digest)).collect()
+    }
+}
+
+fn key(request: &Request<'_>, profile: &Profile, locked: &Locked, identity: &Identity, brought: &Brought) -> String {
     let formats: Vec<String> = request.formats.iter().map(|format| format!("{format:?}")).collect();
     let formats: Vec<&str> = formats.iter().map(String::as_str).collect();
     let packages: Vec<_> = locked.packages.iter().chain(&locked.boot).cloned().collect();
-    identity.key(profile, &packages, &overlays, &formats, request.builder)
+    identity.key(profile, &packages, &brought.digests(), &formats, request.builder)
 }
 
 /// Where the store remembers what a folder held.

@@ -34,6 +34,9 @@ pub struct Manifest {
     pub packages: Vec<Package>,
     /// The packages that only lent files to booting, by name.
     pub boot_packages: Vec<Package>,
+    /// The container images in the root, by their names.
+    #[serde(default)]
+    pub container_images: Vec<ContainerImage>,
     /// The init binary.
     pub init: Init,
     /// How the root is verified.
@@ -57,6 +60,21 @@ pub struct Package {
     pub sha256: String,
     /// The profile's name of the repository that it came from.
     pub repository: String,
+}
+
+/// A container image that pods can use without a registry; it lies in [`crate::paths::IMAGES`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerImage {
+    /// What pods ask for it by, in full; the first is what messages call it.
+    pub names: Vec<String>,
+    /// SHA-256 of its manifest, in hexadecimal.
+    pub digest: String,
+    /// SHA-256 of its config, in hexadecimal: its ID.
+    pub id: String,
+    /// How many layers it has.
+    pub layers: u32,
+    /// Bytes of its layers' tars, before any compression.
+    pub size: u64,
 }
 
 /// The init binary of an image.
@@ -191,6 +209,7 @@ mod tests {
             kernel: "6.12.1-amd64".to_owned(),
             packages: vec![package],
             boot_packages: vec![],
+            container_images: vec![],
             init: Init { sha256: "11".repeat(32), size: 1, compiler: "rustc 1.95.0".to_owned() },
             verity: Verity {
                 root_hash,
@@ -209,6 +228,8 @@ mod tests {
     fn json_survives_the_round_trip_and_ignores_what_is_new() {
         let mut json = serde_json::to_value(manifest()).unwrap();
         json["invented_later"] = true.into();
+        // An older image's manifest does not say.
+        json.as_object_mut().unwrap().remove("container_images");
         assert_eq!(serde_json::from_value::<Manifest>(json.clone()).unwrap(), manifest());
         assert_eq!(json["layout"]["partitions"][1]["type"], "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
         assert_eq!(json["verity"]["root_hash"], "03".repeat(32));

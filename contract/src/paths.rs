@@ -87,6 +87,10 @@ pub const KUBELET_ARGUMENTS: &str = "/run/kmimage/kubelet.arguments";
 /// resolv.conf and hosts of this machine: /etc links to them, because they change while it runs.
 pub const NET: &str = "/run/kmimage/net";
 
+/// Container images that the image brings along: an additional image store in containers-storage's form (driver overlay), read-only,
+/// for storage.conf's `additionalimagestores`. The builder puts it there where the profile has a `[[container-image]]`, and nowhere else.
+pub const IMAGES: &str = "/usr/lib/kmimage/images";
+
 /// The image's own services: a file `NAME.toml` each, as [`crate::machine_config::image_services`] reads them. They are part of the
 /// verified root; the probe of test images, CRI-O and kubelet come from here.
 pub const SERVICES: &str = "/usr/lib/kmimage/services";

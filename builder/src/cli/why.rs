@@ -133,6 +133,7 @@ fn answer(path: &TreePath, entry: &Entry, chain: &[Link]) -> Value {
         Origin::Package { name, version } => json!({ "package": **name, "version": **version }),
         Origin::Overlay(name) => json!({ "overlay": **name }),
         Origin::Derive(step) => json!({ "derive": step }),
+        Origin::Image { name, layer } => json!({ "image": **name, "layer": layer }),
         Origin::Kmimage => json!("kmimage"),
     };
     json!({ "path": path.to_string(), "origin": origin, "chain": chain })

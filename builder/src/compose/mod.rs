@@ -8,6 +8,7 @@ pub mod content;
 pub mod deb;
 pub mod derive;
 pub mod facts;
+pub mod image_store;
 mod links;
 pub mod merge;
 pub mod overlay;

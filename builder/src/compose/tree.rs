@@ -28,6 +28,13 @@ pub enum Origin {
     Overlay(Arc<str>),
     /// A derive step, by name.
     Derive(&'static str),
+    /// A container image that the image brings along.
+    Image {
+        /// What it is asked for by.
+        name: Arc<str>,
+        /// Which of its layers, from 1; none for its manifest and config.
+        layer: Option<u32>,
+    },
     /// kmimage itself (its init, the skeleton directories).
     Kmimage,
 }
@@ -38,6 +45,8 @@ impl fmt::Display for Origin {
             Origin::Package { name, version } => write!(f, "package {name} {version}"),
             Origin::Overlay(name) => write!(f, "overlay {name}"),
             Origin::Derive(step) => write!(f, "derive {step}"),
+            Origin::Image { name, layer: None } => write!(f, "image {name}"),
+            Origin::Image { name, layer: Some(layer) } => write!(f, "image {name} layer {layer}"),
             Origin::Kmimage => f.write_str("kmimage"),
         }
     }

@@ -3,7 +3,8 @@
 //! Tab-separated, a head line with the columns' names, paths in the tree's order. `type` is a letter (`d` directory, `f` file, `l`
 //! symbolic link, `c` and `b` devices, `p` named pipe); `mode` four octal digits; `owner` `uid:gid`; `size` bytes of a file;
 //! `content` a file's SHA-256, a link's target or a device's `major:minor`; `attributes` extended attributes as `name=hex`, parted
-//! by commas; `origin` who brought it (`package NAME VERSION`, `overlay NAME`, `derive STEP`, `kmimage`). What a type does not have
+//! by commas; `origin` who brought it (`package NAME VERSION`, `overlay NAME`, `derive STEP`, `image NAME layer N`,
+//! `kmimage`). What a type does not have
 //! is `-`. In paths and targets a backslash is `\\`, a control character or a byte that is not UTF-8 is `\xNN`.
 
 use crate::compose::tree::{Kind, Tree};

@@ -3,7 +3,7 @@
 use super::plan::DiskPlan;
 use crate::lock::LockedPackage;
 use kmimage_contract::disk_layout::{Role, Slot};
-use kmimage_contract::manifest::{Artefact, FORMAT, Init, Layout, Manifest, Package, Verity};
+use kmimage_contract::manifest::{Artefact, ContainerImage, FORMAT, Init, Layout, Manifest, Package, Verity};
 use kmimage_contract::verity::{RootHash, VerityParams};
 use std::collections::BTreeMap;
 
@@ -24,6 +24,8 @@ pub struct Facts<'a> {
     pub packages: &'a [&'a LockedPackage],
     /// Packages that only lent boot files.
     pub boot_packages: &'a [&'a LockedPackage],
+    /// The container images in the root.
+    pub container_images: Vec<ContainerImage>,
     /// The init binary.
     pub init: Init,
     /// The root's verity hash.
@@ -58,6 +60,7 @@ pub fn fill(facts: Facts<'_>) -> Manifest {
         kernel: facts.kernel.to_owned(),
         packages: packages(facts.packages),
         boot_packages: packages(facts.boot_packages),
+        container_images: facts.container_images,
         init: facts.init,
         verity: Verity {
             root_hash: facts.root_hash,

@@ -1,4 +1,4 @@
-//! The bill of materials: SPDX 2.3 as JSON, of the Debian packages and of the Rust crates that init is linked from.
+//! The bill of materials: SPDX 2.3 as JSON, of the Debian packages, the container images, and the Rust crates that init is linked from.
 //!
 //! It says what the image is made of, not what the licences are (their texts are in the image). The document depends on the
 //! packages alone, and so does its namespace: an overlay's change leaves it as it is. A package's purl has the repository's vendor
@@ -6,6 +6,7 @@
 
 use crate::lock::LockedPackage;
 use crate::percent;
+use kmimage_contract::manifest::ContainerImage;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -34,6 +35,8 @@ pub struct Facts<'a> {
     pub epoch: i64,
     /// The packages of root and boot image, in any order.
     pub packages: &'a [&'a LockedPackage],
+    /// The container images in the root.
+    pub images: &'a [ContainerImage],
     /// The crates that init is linked from, in any order.
     pub crates: &'a [Crate],
 }
@@ -137,6 +140,19 @@ pub fn render(facts: &Facts<'_>) -> serde_json::Result<String> {
             percent(&deb.version),
             percent(&deb.architecture)
         ));
+        relationships.push(relation(IMAGE, "CONTAINS", &id));
+        packages.push(package);
+    }
+    for image in facts.images {
+        let name = image.names.first().map_or("", String::as_str);
+        let repository = name.split_once('@').or_else(|| name.rsplit_once(':')).map_or(name, |(repository, _)| repository);
+        let last = repository.rsplit('/').next().unwrap_or_default();
+        let id = unique(&mut ids, &format!("SPDXRef-image-{last}"));
+        let mut package = package(&id, name, &format!("sha256:{}", image.digest), "CONTAINER");
+        package.checksums = sha256(&image.digest);
+        // purl's type oci: the last part of the path is the name, the whole a qualifier.
+        package.external_refs =
+            purl(format!("pkg:oci/{}@sha256%3A{}?repository_url={}", percent(last), image.digest, percent(repository)));
         relationships.push(relation(IMAGE, "CONTAINS", &id));
         packages.push(package);
     }
@@ -244,6 +260,13 @@ mod tests {
             image_version: "0.1.0",
             epoch: 1_781_000_000,
             packages: &packages.iter().collect::<Vec<_>>(),
+            images: &[ContainerImage {
+                names: vec!["registry.k8s.io/pause:3.10.1".to_owned()],
+                digest: "ab".repeat(32),
+                id: "cd".repeat(32),
+                layers: 1,
+                size: 2048,
+            }],
             crates: &crates,
         };
         render(&facts).unwrap()
@@ -264,15 +287,17 @@ mod tests {
             })
             .collect();
         assert_eq!(
-            rows.join("\n"),
+            rows.join("\n").replace(&"ab".repeat(32), "ABAB"),
             "SPDXRef-Image 0.1.0 NOASSERTION -\n\
              SPDXRef-Init 0.1.0 NOASSERTION -\n\
              SPDXRef-deb-libc6 1:2.41-12+deb13u1 Organization: debian pkg:deb/debian/libc6@1%3A2.41-12%2Bdeb13u1?arch=amd64\n\
              SPDXRef-deb-libstdc--6 14.2.0-19 Organization: debian pkg:deb/debian/libstdc%2B%2B6@14.2.0-19?arch=amd64\n\
+             SPDXRef-image-pause sha256:ABAB NOASSERTION \
+             pkg:oci/pause@sha256%3AABAB?repository_url=registry.k8s.io%2Fpause\n\
              SPDXRef-crate-rustix-1.1.6 1.1.6 NOASSERTION pkg:cargo/rustix@1.1.6"
         );
         assert_eq!(document["creationInfo"]["created"], "2026-06-09T10:13:20Z");
-        assert_eq!(document["relationships"].as_array().unwrap().len(), 5);
+        assert_eq!(document["relationships"].as_array().unwrap().len(), 6);
         assert_eq!(sample(), text);
     }
 

@@ -74,7 +74,7 @@ impl Identity {
         &self,
         profile: &Profile,
         packages: &[LockedPackage],
-        overlays: &[Sha256Digest],
+        brought: &[Sha256Digest],
         formats: &[&str],
         builder: &str,
     ) -> String {
@@ -85,7 +85,7 @@ impl Identity {
             "init": self.init.sha256().to_string(),
             "profile": profile.digest(),
             "packages": packages,
-            "overlays": overlays,
+            "brought": brought,
             "formats": formats,
             "level": self.level,
             "version": self.release.version,

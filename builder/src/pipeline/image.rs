@@ -1,7 +1,7 @@
 //! Tree -> root image -> boot image -> disk: the last three stages, joined by what each gives the next.
 
-use super::PipelineError;
 use super::identity::Identity;
+use super::{FinishedTree, PipelineError};
 use crate::assemble::block_cache::{self, BlockCache};
 use crate::assemble::squashfs::{self, Target};
 use crate::assemble::verity::{self, HashTree, VerityError};
@@ -21,7 +21,7 @@ use crate::profile::Profile;
 use crate::report::{Event, Reporter};
 use crate::store::Store;
 use kmimage_contract::cmdline::{Cmdline, Parameter};
-use kmimage_contract::manifest::Artefact;
+use kmimage_contract::manifest::{Artefact, ContainerImage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
@@ -157,7 +157,7 @@ fn command_line(profile: &Profile, root: &RootImage) -> Result<String, PipelineE
 /// Writes disks and descriptions into `staging`, and puts the set in its place.
 #[expect(clippy::too_many_arguments, reason = "the last stage is where everything meets")]
 pub(super) fn emit(
-    tree: &Tree,
+    finished: &FinishedTree,
     profile: &Profile,
     identity: &Identity,
     packages: &Packages<'_>,
@@ -192,8 +192,10 @@ pub(super) fn emit(
             Source::Raw => Ok(vec![(names.raw(), Some(staging.digest(&names.raw())?), None)]),
             Source::Copies => copies(names, root, formats, &staging),
             Source::Uki => Ok(vec![in_memory(&staging, names.uki(), &uki)?]),
-            Source::Files => Ok(vec![in_memory(&staging, names.files(), files_tsv::render(tree).as_bytes())?]),
-            Source::Spdx => Ok(vec![in_memory(&staging, names.spdx(), sbom(identity, packages)?.as_bytes())?]),
+            Source::Files => Ok(vec![in_memory(&staging, names.files(), files_tsv::render(&finished.tree).as_bytes())?]),
+            Source::Spdx => {
+                Ok(vec![in_memory(&staging, names.spdx(), sbom(identity, packages, &finished.container_images)?.as_bytes())?])
+            }
         }
     })?;
     let (mut artefacts, mut seals) = (BTreeMap::new(), BTreeMap::new());
@@ -209,6 +211,7 @@ pub(super) fn emit(
         kernel: &boot.kernel_release,
         packages: &packages.root.iter().collect::<Vec<_>>(),
         boot_packages: &packages.boot.iter().collect::<Vec<_>>(),
+        container_images: finished.container_images.clone(),
         init: identity.init_facts(),
         root_hash: root.hash_tree.root_hash(),
         verity: root.hash_tree.params(),
@@ -276,12 +279,13 @@ fn in_memory(staging: &Staging, name: String, bytes: &[u8]) -> Result<Made, Fail
     Ok((name, Some(artefact_of(bytes)), Some(stale::seal_of(bytes))))
 }
 
-fn sbom(identity: &Identity, packages: &Packages<'_>) -> Result<String, PipelineError> {
+fn sbom(identity: &Identity, packages: &Packages<'_>, images: &[ContainerImage]) -> Result<String, PipelineError> {
     spdx::render(&spdx::Facts {
         image_id: &identity.release.image_id,
         image_version: &identity.release.version,
         epoch: i64::from(identity.epoch),
         packages: &packages.root.iter().chain(packages.boot).collect::<Vec<_>>(),
+        images,
         crates: &identity.crates,
     })
     .map_err(PipelineError::Json)

@@ -2,7 +2,9 @@
 //!
 //! Every item remembers the document that wrote it, so that validation can point there. Values are not judged here.
 
-use super::raw::{RawAbsent, RawAllow, RawDrop, RawImage, RawMode, RawMove, RawProfile, RawRepository, RawScript, RawWithout};
+use super::raw::{
+    RawAbsent, RawAllow, RawContainerImage, RawDrop, RawImage, RawMode, RawMove, RawProfile, RawRepository, RawScript, RawWithout,
+};
 use kmimage_contract::toml_document::{Document, DocumentError, Located, nearest};
 use std::ops::Deref;
 
@@ -64,6 +66,7 @@ pub(super) struct Merged {
     pub(super) modes: Vec<Written<RawMode>>,
     pub(super) allows: Vec<Written<RawAllow>>,
     pub(super) scripts: Vec<Written<RawScript>>,
+    pub(super) container_images: Vec<Written<RawContainerImage>>,
     pub(super) slot_size: Option<Written<Text>>,
     pub(super) compression_level: Option<Written<Located<i64>>>,
     pub(super) block_size: Option<Written<Text>>,
@@ -120,6 +123,7 @@ fn add(merged: &mut Merged, document: usize, raw: RawProfile) {
         mode,
         allow,
         script,
+        container_image,
         image: RawImage { slot_size, compression_level, block_size, boot_image_limit },
         without: _,
     } = raw;
@@ -157,6 +161,7 @@ fn add(merged: &mut Merged, document: usize, raw: RawProfile) {
     extend(&mut merged.modes, document, mode);
     extend(&mut merged.allows, document, allow);
     extend(&mut merged.scripts, document, script);
+    extend(&mut merged.container_images, document, container_image);
 }
 
 fn replace<T>(slot: &mut Option<Written<T>>, document: usize, value: Option<T>) {
@@ -188,6 +193,7 @@ fn take_away(merged: &mut Merged, number: usize, without: &RawWithout) -> Result
         mode,
         allow,
         script,
+        container_images,
     } = without;
     let Some(document) = merged.documents.get(number) else { return Ok(()) };
     let plain = |text: &Text| text.to_string();
@@ -207,7 +213,8 @@ fn take_away(merged: &mut Merged, number: usize, without: &RawWithout) -> Result
     remove(document, &mut merged.moves, moves, "move", |item| item.from.to_string())?;
     remove(document, &mut merged.modes, mode, "mode", |item| item.path.to_string())?;
     remove(document, &mut merged.allows, allow, "exception", |item| format!("{} {}", item.rule.name(), *item.path))?;
-    remove(document, &mut merged.scripts, script, "script answer", |item| format!("{} {}", *item.package, item.script.name()))
+    remove(document, &mut merged.scripts, script, "script answer", |item| format!("{} {}", *item.package, item.script.name()))?;
+    remove(document, &mut merged.container_images, container_images, "container image", |item| item.name.to_string())
 }
 
 fn remove<T>(

@@ -23,8 +23,9 @@ pub use glob::{BadGlob, PathGlob};
 pub use library::{EmbeddedFile, Library, Listing, OverlayPlace, embedded_keyrings};
 pub use load::load;
 pub use model::{
-    Choices, Drop, Exception, Image, InitramfsModules, Kernel, Keyring, Layout, Location, Mode, ModuleDrop, ModuleSelection,
-    Move, Overlay, Profile, Repository, Rule, ScriptAnswer, ScriptKind, Source, SourceFile, Trust, Versions,
+    Choices, ContainerImage, Drop, Exception, Image, ImageSource, InitramfsModules, Kernel, Keyring, Layout, Location, Mode,
+    ModuleDrop, ModuleSelection, Move, Overlay, Profile, Repository, Rule, ScriptAnswer, ScriptKind, Source, SourceFile, Trust,
+    Versions,
 };
 pub use overlay_manifest::{OverlayFile, OverlayManifest};
 

@@ -2,11 +2,13 @@
 
 use super::glob::PathGlob;
 use super::library::OverlayPlace;
+use crate::container_image::ImageName;
 use crate::hash::Sha256Digest;
 use kmimage_contract::modules;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,6 +47,8 @@ pub struct Profile {
     pub exceptions: Vec<Exception>,
     /// Answers to the ledger of maintainer scripts.
     pub scripts: Vec<ScriptAnswer>,
+    /// Container images that the machine has from the start, in the profile's order.
+    pub container_images: Vec<ContainerImage>,
     /// Sizes of the images, and the compression of the root image.
     pub image: Image,
     /// The directory that holds `<package>/copyright` for every package; they are kept whatever `drops` say.
@@ -387,6 +391,35 @@ pub struct ScriptAnswer {
     pub effects: BTreeSet<String>,
     /// Why nothing has to be done, or what does it instead.
     pub reason: String,
+}
+
+/// A container image in the verified root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ContainerImage {
+    /// What pods ask for it by.
+    pub name: ImageName,
+    /// Where it is. (That does not tell what it holds: an image's digest is part of a build's key, its path is not.)
+    #[serde(skip)]
+    pub source: ImageSource,
+}
+
+/// Where a container image is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageSource {
+    /// `built-in:pause`.
+    Pause,
+    /// A layout, or an archive.
+    Path(PathBuf),
+}
+
+impl fmt::Display for ImageSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ImageSource::Pause => f.write_str("built-in:pause"),
+            // Without a leading `./`, as everywhere.
+            ImageSource::Path(path) => path.strip_prefix(".").unwrap_or(path).display().fmt(f),
+        }
+    }
 }
 
 /// Sizes of the images, and the compression of the root image.

@@ -64,6 +64,10 @@ pub(super) struct RawProfile {
     /// `kmimage lock` until the profile answers for it.
     #[serde(default)]
     pub script: Vec<RawScript>,
+    /// A container image that the machine has from the start: a verified part of the root, where CRI-O finds it without a registry. It is
+    /// never pulled, and never removed.
+    #[serde(default)]
+    pub container_image: Vec<RawContainerImage>,
     /// Sizes of the images, and the compression of the root image.
     #[serde(default)]
     pub image: RawImage,
@@ -268,6 +272,19 @@ pub(super) struct RawScript {
     pub reason: Text,
 }
 
+/// A container image that the machine has from the start.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawContainerImage {
+    /// The name that pods ask for it by, in full: `registry.k8s.io/pause:3.10.1`, `docker.io/library/busybox:1.36`, or with
+    /// `@sha256:` and the digest of the image's manifest or index, which the source is then held against.
+    pub name: Text,
+    /// Where it is, relative to the profile's folder: an OCI image layout (a directory, or a tar of one, as `skopeo copy` writes it to
+    /// `oci:DIR` and `oci-archive:FILE`), or what `docker save` writes. Of several platforms it is the one for linux/amd64. Or
+    /// `built-in:pause`, the process that holds a pod's namespaces, which kmimage carries.
+    pub source: Text,
+}
+
 /// Sizes of the images, and the compression of the root image.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -339,4 +356,7 @@ pub(super) struct RawWithout {
     /// Answers of `[[script]]`, as `"PACKAGE SCRIPT"`.
     #[serde(default)]
     pub script: Vec<Text>,
+    /// Names of `[[container-image]]`.
+    #[serde(default)]
+    pub container_images: Vec<Text>,
 }

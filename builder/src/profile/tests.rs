@@ -439,3 +439,48 @@ fn versions_choose_repositories() {
          |         ^^^^^^^^^^^^^^^^^",
     );
 }
+
+#[test]
+fn container_images_have_full_names_and_a_source() {
+    let text = r#"
+[[container-image]]
+name = "registry.k8s.io/pause:3.10.1"
+source = "built-in:pause"
+[[container-image]]
+name = "docker.io/library/busybox:1.36"
+source = "images/busybox.tar"
+"#;
+    let child = format!("description = \"child\"\nextends = \"root\"\n{text}");
+    let shelf = Shelf::new(&[("root", ROOT), ("child", &child)]);
+    let images = shelf.load("child").unwrap().container_images;
+    assert_eq!(images[0].source, ImageSource::Pause);
+    assert_eq!(images[1].source, ImageSource::Path(shelf.0.path().join("profiles/images/busybox.tar")));
+
+    let grandchild =
+        "description = \"g\"\nextends = \"child\"\n[without]\ncontainer-images = [\"registry.k8s.io/pause:3.10.1\"]\n";
+    let shelf = Shelf::new(&[("root", ROOT), ("child", &child), ("g", grandchild)]);
+    assert_eq!(shelf.load("g").unwrap().container_images.len(), 1);
+
+    let image = |name: &str, source: &str| format!("[[container-image]]\nname = \"{name}\"\nsource = \"{source}\"\n");
+    check(
+        &(image("a.b/c:1", "x") + &image("a.b/c:1", "y")),
+        "profiles/child.toml:7:8: the container image `a.b/c:1` is there already, from profiles/child.toml:4\n   \
+        |\n 7 | name = \"a.b/c:1\"\n   |        ^^^^^^^^^",
+    );
+    check(
+        &image("a.b/c:1", "docker://a.b/c:1"),
+        "profiles/child.toml:5:10: `docker://a.b/c:1` lies in a registry, and fetching images is not built yet; \
+        `skopeo copy docker://a.b/c:1 oci-archive:FILE` makes a file that can be named here\n   \
+        |\n 5 | source = \"docker://a.b/c:1\"\n   |          ^^^^^^^^^^^^^^^^^^",
+    );
+    check(
+        &image("a.b/c:1", "oci:layout"),
+        "profiles/child.toml:5:10: `oci:` is a word of skopeo's; write the path alone, `layout`\n   \
+        |\n 5 | source = \"oci:layout\"\n   |          ^^^^^^^^^^^^",
+    );
+    check(
+        &image("a.b/c:1", "built-in:busybox"),
+        "profiles/child.toml:5:10: `built-in:busybox` is not built in; `built-in:pause` is\n   \
+        |\n 5 | source = \"built-in:busybox\"\n   |          ^^^^^^^^^^^^^^^^^^",
+    );
+}

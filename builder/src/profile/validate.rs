@@ -6,10 +6,11 @@ use super::error::ProfileError;
 use super::library::{Library, OverlayPlace};
 use super::merge::{Choice, Merged, Written};
 use super::model::{
-    Choices, Drop, Exception, Image, InitramfsModules, Kernel, Mode, ModuleDrop, ModuleSelection, Move, Overlay, Profile,
-    ScriptAnswer, SourceFile,
+    Choices, ContainerImage, Drop, Exception, Image, ImageSource, InitramfsModules, Kernel, Mode, ModuleDrop, ModuleSelection,
+    Move, Overlay, Profile, ScriptAnswer, SourceFile,
 };
 use super::{repository, values, versions};
+use crate::container_image::ImageName;
 use kmimage_contract::toml_document::{DocumentError, Located, nearest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -60,6 +61,7 @@ pub(super) fn validate(merged: &Merged, context: Context<'_>) -> Result<Profile,
         modes: modes(merged)?,
         exceptions: exceptions(merged)?,
         scripts: scripts(merged)?,
+        container_images: container_images(merged, &context)?,
         image: image(merged)?,
         licences: match &merged.licences {
             Some(text) => value(merged, text, values::path)?,
@@ -314,6 +316,37 @@ fn scripts(merged: &Merged) -> Result<Vec<ScriptAnswer>> {
         answers.push(ScriptAnswer { package, script: *item.script, effects, reason });
     }
     Ok(answers)
+}
+
+fn container_images(merged: &Merged, context: &Context<'_>) -> Result<Vec<ContainerImage>> {
+    let mut once = Once::new(merged, "container image");
+    let mut images = Vec::new();
+    for item in &merged.container_images {
+        let name = value_in(merged, item.document, &item.name, ImageName::parse)?;
+        // A tag and a digest are a name each, and each leads to one image.
+        for known in name.names() {
+            once.see(item.document, &item.name, known)?;
+        }
+        let source = match item.source.strip_prefix("built-in:") {
+            Some("pause") => ImageSource::Pause,
+            Some(_) => {
+                let message = format!("`{}` is not built in; `built-in:pause` is", *item.source);
+                return Err(merged.error_in(item.document, &item.source, message));
+            }
+            None => {
+                let path = value_in(merged, item.document, &item.source, values::image_file)?;
+                match context.folders.get(item.document).and_then(Option::as_ref) {
+                    Some(folder) => ImageSource::Path(folder.join(path)),
+                    None => {
+                        let message = "an embedded profile has no folder to look in";
+                        return Err(merged.error_in(item.document, &item.source, message));
+                    }
+                }
+            }
+        };
+        images.push(ContainerImage { name, source });
+    }
+    Ok(images)
 }
 
 fn image(merged: &Merged) -> Result<Image> {

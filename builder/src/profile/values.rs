@@ -129,6 +129,24 @@ pub(super) fn fingerprint(text: &str) -> Result<String, String> {
     Ok(digits)
 }
 
+/// The file or directory of a container image; what a registry would have to be asked for is refused by name.
+pub(super) fn image_file(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("this must name a file or a directory".to_owned());
+    }
+    if text.starts_with("docker://") || text.contains("@sha256:") {
+        let reference = text.trim_start_matches("docker://");
+        return Err(format!(
+            "`{text}` lies in a registry, and fetching images is not built yet; \
+            `skopeo copy docker://{reference} oci-archive:FILE` makes a file that can be named here"
+        ));
+    }
+    if let Some((transport @ ("oci" | "oci-archive" | "docker-archive" | "dir"), path)) = text.split_once(':') {
+        return Err(format!("`{transport}:` is a word of skopeo's; write the path alone, `{path}`"));
+    }
+    Ok(text.to_owned())
+}
+
 /// A suite or component: path parts below `dists/`.
 pub(super) fn suite(text: &str) -> Result<String, String> {
     if text.ends_with('/') {

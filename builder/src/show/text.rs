@@ -157,6 +157,15 @@ fn manifest_lines(manifest: &Manifest) -> Vec<String> {
     lines.extend(manifest.packages.iter().map(package));
     lines.push(format!("packages of the boot image: {}", manifest.boot_packages.len()));
     lines.extend(manifest.boot_packages.iter().map(package));
+    // Most images have none.
+    if !manifest.container_images.is_empty() {
+        lines.push(format!("container images: {}", manifest.container_images.len()));
+        for image in &manifest.container_images {
+            let layers = if image.layers == 1 { "layer" } else { "layers" };
+            lines.push(format!("    {}, {} {layers}, {}", image.names.join(", "), image.layers, size(image.size)));
+            lines.push(format!("        manifest sha256:{}, ID {}", image.digest, image.id));
+        }
+    }
     lines.push("artefacts".to_owned());
     lines
         .extend(manifest.artefacts.iter().map(|(name, file)| format!("    {name}, {}, sha256 {}", size(file.size), file.sha256)));

@@ -10,6 +10,7 @@ pub mod binary;
 pub mod boot;
 pub mod deb;
 pub mod elf;
+pub mod image;
 pub mod mini;
 pub mod repository;
 pub mod server;

@@ -8,6 +8,7 @@ mod support;
 
 mod air_gap;
 mod answers;
+mod container_images;
 mod set;
 mod stale;
 

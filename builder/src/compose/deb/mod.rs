@@ -19,9 +19,9 @@ use std::io::{self, BufRead, Read};
 use std::os::unix::fs::FileExt;
 use tar::TarReader;
 
-/// What a package's data may unpack to, at most: 256 MiB, or 200 times its compressed size, or 16 GiB, in this order.
+/// What a package's data, or an image's layer, may unpack to, at most: 256 MiB, or 200 times its compressed size, or 16 GiB, in this order.
 /// Real packages are compressed 3 to 10 times; a decompression bomb is over a thousand times.
-fn unpacked_limit(compressed: u64) -> u64 {
+pub(crate) fn unpacked_limit(compressed: u64) -> u64 {
     compressed.saturating_mul(200).clamp(256 << 20, 16 << 30)
 }
 

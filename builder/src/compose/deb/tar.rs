@@ -110,6 +110,11 @@ impl<R: Read> TarReader<R> {
         }
     }
 
+    /// How many bytes of the tar were read: right after a member was returned, where its data begins.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
     /// Hands the current member's data on, chunk by chunk, until `sink` fails or all is read.
     pub fn copy_data<E: From<DebError>>(&mut self, mut sink: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         while self.left > 0 {

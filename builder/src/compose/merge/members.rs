@@ -96,14 +96,8 @@ fn entry(package: &Unpacked, member: &UnpackedMember, path: &TreePath, origin: &
             None => return Err(Refusal::HardLink { target: String::new() }),
         },
     };
-    for (name, value) in &member.xattrs {
-        let sane = ATTRIBUTE_NAMESPACES.iter().any(|namespace| name.starts_with(namespace) && name.len() > namespace.len())
-            && name.len() <= ATTRIBUTE_NAME_MAX
-            && !name.contains(&0)
-            && value.len() <= ATTRIBUTE_VALUE_MAX;
-        if !sane {
-            return Err(Refusal::Attribute { name: String::from_utf8_lossy(name).into_owned() });
-        }
+    if let Some((name, _)) = member.xattrs.iter().find(|(name, value)| !is_attribute(name, value)) {
+        return Err(Refusal::Attribute { name: String::from_utf8_lossy(name).into_owned() });
     }
     Ok(Entry {
         kind,
@@ -114,6 +108,14 @@ fn entry(package: &Unpacked, member: &UnpackedMember, path: &TreePath, origin: &
         link: None,
         origin: origin.clone(),
     })
+}
+
+/// True for an extended attribute that squashfs and the kernel can keep.
+pub(crate) fn is_attribute(name: &[u8], value: &[u8]) -> bool {
+    ATTRIBUTE_NAMESPACES.iter().any(|namespace| name.starts_with(namespace) && name.len() > namespace.len())
+        && name.len() <= ATTRIBUTE_NAME_MAX
+        && !name.contains(&0)
+        && value.len() <= ATTRIBUTE_VALUE_MAX
 }
 
 /// True if following `target`, word by word, would ever leave the root: the kernel stops at `/`, a tool that unpacks or copies the

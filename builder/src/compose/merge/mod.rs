@@ -12,8 +12,8 @@ pub use rule::{MergeError, Refusal};
 
 use super::tree::{Entry, Kind, Origin, Tree, TreePath};
 use super::unpack::Unpacked;
-pub(crate) use members::climbs;
 use members::{Placed, members};
+pub(crate) use members::{climbs, is_attribute};
 use replaces::Replaces;
 use std::collections::BTreeMap;
 

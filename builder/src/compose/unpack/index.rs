@@ -5,19 +5,20 @@ use crate::compose::deb::tar::MemberKind;
 use crate::hash::Sha256Digest;
 use std::collections::BTreeMap;
 
-/// What is kept of a package beside its files' data.
+/// What is kept of a package, or of a layer, beside its files' data.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Index {
-    pub(super) paragraph: Vec<u8>,
+    /// A package's control file; a layer's digest and length, decoded.
+    pub(super) head: Vec<u8>,
     pub(super) members: Vec<UnpackedMember>,
     /// Length of the pack that belongs to it.
     pub(super) pack_len: u64,
 }
 
 pub(super) fn encode(index: &Index) -> Vec<u8> {
-    let mut out = Vec::with_capacity(index.paragraph.len() + index.members.len() * 160);
+    let mut out = Vec::with_capacity(index.head.len() + index.members.len() * 160);
     out.extend(index.pack_len.to_le_bytes());
-    put_bytes(&mut out, &index.paragraph);
+    put_bytes(&mut out, &index.head);
     put_u32(&mut out, index.members.len() as u32);
     for member in &index.members {
         put_bytes(&mut out, &member.path);
@@ -62,7 +63,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 pub(super) fn decode(bytes: &[u8]) -> Option<Index> {
     let mut from = From(bytes);
     let pack_len = from.u64()?;
-    let paragraph = from.bytes()?.to_vec();
+    let head = from.bytes()?.to_vec();
     let count = from.u32()?;
     let mut members = Vec::new();
     for _ in 0..count {
@@ -94,7 +95,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Index> {
         };
         members.push(UnpackedMember { path, kind, mode, uid, gid, xattrs, data });
     }
-    from.0.is_empty().then_some(Index { paragraph, members, pack_len })
+    from.0.is_empty().then_some(Index { head, members, pack_len })
 }
 
 struct From<'a>(&'a [u8]);
@@ -137,7 +138,7 @@ mod tests {
         };
         let range = Range { offset: 7, len: 3, sha256: Sha256Digest::of(b"one") };
         let index = Index {
-            paragraph: b"Package: a\n".to_vec(),
+            head: b"Package: a\n".to_vec(),
             members: vec![
                 member("./a", MemberKind::File, Some(range)),
                 member("./b", MemberKind::HardLink(b"./a".to_vec()), None),

@@ -1,4 +1,5 @@
-//! Packages -> unpacked packages: each .deb is decoded once, into the store; later builds read from there.
+//! Packages -> unpacked packages: each .deb is decoded once, into the store; later builds read from there. So is each layer of a
+//! container image ([`unpack_layer`]).
 //!
 //! What is kept of a package is a *pack*, the data of its regular files one after another, and an *index* of its members, which
 //! says where in the pack each file lies and what it hashes to. Both are keyed by the .deb's SHA-256. Nothing is judged here: what
@@ -7,9 +8,12 @@
 #[cfg(test)]
 pub(crate) mod example;
 mod index;
+mod layer;
+
+pub use layer::{LayerError, UnpackedLayer, unpack_layer};
 
 use super::content::Content;
-use super::deb::tar::MemberKind;
+use super::deb::tar::{MemberKind, TarReader};
 use super::deb::{Deb, DebError};
 use crate::deb822::{self, Comments};
 use crate::failure::{Classified, Kind};
@@ -21,7 +25,7 @@ use crate::store::{Pack, PackWriter, Store, StoreError};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -77,9 +81,13 @@ struct Range {
 impl Unpacked {
     /// A regular file's bytes; none for anything else.
     pub fn content(&self, member: &UnpackedMember) -> Option<Content> {
-        let range = member.data?;
-        Some(Content::from_range(self.pack.clone(), range.offset, range.len, range.sha256))
+        content(&self.pack, member)
     }
+}
+
+fn content(pack: &Arc<File>, member: &UnpackedMember) -> Option<Content> {
+    let range = member.data?;
+    Some(Content::from_range(pack.clone(), range.offset, range.len, range.sha256))
 }
 
 /// A package could not be unpacked.
@@ -180,7 +188,7 @@ fn one(store: &Store, package: &FetchedPackage, jobs: usize, several: &AtomicBoo
 fn unpacked(package: &FetchedPackage, index: index::Index, pack: Pack) -> Result<Unpacked, UnpackError> {
     let locked = &package.locked;
     let mismatch = |found: String| UnpackError::Identity { name: locked.name.clone(), version: locked.version.clone(), found };
-    let text = deb822::text(&index.paragraph).map_err(|error| mismatch(error.to_string()))?;
+    let text = deb822::text(&index.head).map_err(|error| mismatch(error.to_string()))?;
     let paragraph = deb822::single(text, Comments::Refused).map_err(|error| mismatch(error.to_string()))?;
     let field = |name| paragraph.as_ref().and_then(|paragraph| paragraph.get(name)).unwrap_or("nothing").to_string();
     let (name, version) = (field("Package"), field("Version"));
@@ -191,7 +199,7 @@ fn unpacked(package: &FetchedPackage, index: index::Index, pack: Pack) -> Result
         name: name.into(),
         version: version.into(),
         sha256: locked.sha256,
-        paragraph: index.paragraph.into(),
+        paragraph: index.head.into(),
         members: index.members.into(),
         pack: Arc::new(pack.file),
     })
@@ -213,15 +221,14 @@ fn decode(file: &File, jobs: usize, several: &AtomicBool, pack: &mut PackWriter)
     let deb = Deb::open(file)?;
     let paragraph = deb.control()?.paragraph;
     let threads = (jobs > 1 && deb.data_len() >= THREADS_WORTH && several.swap(false, Ordering::AcqRel)).then_some(jobs);
-    let result = members(&deb, threads.unwrap_or(1) as u32, pack);
+    let result = deb.data(threads.unwrap_or(1) as u32).map_err(DecodeError::Deb).and_then(|mut tar| members(&mut tar, pack));
     if threads.is_some() {
         several.store(true, Ordering::Release);
     }
-    Ok(index::Index { paragraph, members: result?, pack_len: 0 })
+    Ok(index::Index { head: paragraph, members: result?, pack_len: 0 })
 }
 
-fn members(deb: &Deb<'_>, threads: u32, pack: &mut PackWriter) -> Result<Vec<UnpackedMember>, DecodeError> {
-    let mut tar = deb.data(threads)?;
+fn members<R: Read>(tar: &mut TarReader<R>, pack: &mut PackWriter) -> Result<Vec<UnpackedMember>, DecodeError> {
     let mut members = Vec::new();
     while let Some(member) = tar.next_member()? {
         let data = if member.kind == MemberKind::File {

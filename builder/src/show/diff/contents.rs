@@ -5,7 +5,7 @@ use crate::show::disk::root_partitions;
 use crate::show::listing::{self, FileFacts};
 use crate::show::source::{FileSource, Source, Window, read_some};
 use crate::show::{ShowError, Shown, decode, folder_manifest, qcow2};
-use kmimage_contract::manifest::Manifest;
+use kmimage_contract::manifest::{ContainerImage, Manifest};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -21,6 +21,8 @@ pub struct Contents {
     pub image: BTreeMap<&'static str, String>,
     /// Versions by package name.
     pub packages: Option<BTreeMap<String, String>>,
+    /// Manifests' digests by the names of the container images.
+    pub container_images: Option<BTreeMap<String, String>>,
     /// Files by path, escaped as in `.files.tsv`.
     pub files: Option<BTreeMap<String, FileFacts>>,
     /// True if files have their SHA-256.
@@ -104,6 +106,7 @@ fn of_manifest(path: &Path, manifest: &Manifest) -> Result<Contents, ShowError> 
     let mut contents = Contents {
         image: image.into(),
         packages: Some(packages.map(|package| (package.name.clone(), package.version.clone())).collect()),
+        container_images: Some(container_images(manifest)),
         files: None,
         hashed: false,
         artefacts: artefacts.map(|(name, file)| (name.strip_prefix(&stem).unwrap_or(name).to_owned(), file.size)).collect(),
@@ -126,6 +129,14 @@ fn of_manifest(path: &Path, manifest: &Manifest) -> Result<Contents, ShowError> 
         Err(source) => return Err(ShowError::Read { path: list, source }),
     }
     Ok(contents)
+}
+
+fn container_images(manifest: &Manifest) -> BTreeMap<String, String> {
+    let named = |image: &ContainerImage| {
+        let digest = format!("sha256:{}", image.digest);
+        image.names.clone().into_iter().map(move |name| (name, digest.clone())).collect::<Vec<_>>()
+    };
+    manifest.container_images.iter().flat_map(named).collect()
 }
 
 fn of_row(row: Row) -> (String, FileFacts) {

@@ -21,6 +21,9 @@ pub struct Diff {
     pub image: BTreeMap<&'static str, Change<String>>,
     /// Packages that differ, by name; none if a side names no packages.
     pub packages: Option<BTreeMap<String, Change<String>>>,
+    /// Container images that differ, by name, with their manifests' digests; none if a side names none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_images: Option<BTreeMap<String, Change<String>>>,
     /// Files that differ, by path (escaped as in `.files.tsv`); none if a side lists no files.
     pub files: Option<BTreeMap<String, FileChange>>,
     /// True if files of the same size were told apart by their SHA-256.
@@ -62,7 +65,7 @@ pub fn compare(first: &Path, second: &Path) -> Result<Diff, ShowError> {
 /// Compares what was read of two images.
 pub fn diff(first: &Contents, second: &Contents) -> Diff {
     let both = |a: bool, b: bool| a && b;
-    let packages = match (&first.packages, &second.packages) {
+    let listed = |from: &Option<BTreeMap<String, String>>, to: &Option<BTreeMap<String, String>>| match (from, to) {
         (Some(from), Some(to)) => Some(changes(from, to)),
         _ => None,
     };
@@ -79,7 +82,8 @@ pub fn diff(first: &Contents, second: &Contents) -> Diff {
                 (from != to).then(|| (*name, Change { from: Some(from.clone()), to: Some(to.clone()) }))
             })
             .collect(),
-        packages,
+        packages: listed(&first.packages, &second.packages),
+        container_images: listed(&first.container_images, &second.container_images),
         files,
         contents_compared: both(first.hashed, second.hashed),
         sizes: changes(&first.sizes(), &second.sizes()),
@@ -91,6 +95,7 @@ impl Diff {
     pub fn is_empty(&self) -> bool {
         self.image.is_empty()
             && self.packages.as_ref().is_none_or(BTreeMap::is_empty)
+            && self.container_images.as_ref().is_none_or(BTreeMap::is_empty)
             && self.files.as_ref().is_none_or(BTreeMap::is_empty)
             && self.sizes.is_empty()
     }

@@ -17,6 +17,8 @@ fn contents(version: &str, packages: &[(&str, &str)], files: &[(&str, FileFacts)
     Contents {
         image: [("version", text(version)), ("role", text("base"))].into(),
         packages: Some(packages.iter().map(|&(name, version)| (text(name), text(version))).collect()),
+        container_images: (!packages.is_empty())
+            .then(|| [(text("a.b/c:1"), format!("sha256:{version}")), (text("a.b/same:1"), text("sha256:0"))].into()),
         files: Some(files.iter().map(|(path, facts)| (text(path), facts.clone())).collect()),
         hashed: true,
         artefacts: [(text("root.squashfs"), 100 * version.len() as u64)].into(),
@@ -56,6 +58,8 @@ packages: 1 added, 1 removed, 1 changed
   - gone 1
   ~ libc6 2.41-1 -> 2.41-2
   + new 1:1
+container images: 0 added, 0 removed, 1 changed
+  ~ a.b/c:1 sha256:0.1 -> sha256:0.1.1
 files: 1 added, 1 removed, 4 changed
   ~ /bin, target, from kmimage
   ~ /etc/a, content, from kmimage

@@ -18,6 +18,13 @@ impl fmt::Display for Diff {
                 }
             }
         }
+        // Most images have none, and then there is nothing to say.
+        if let Some(images) = self.container_images.as_ref().filter(|images| !images.is_empty()) {
+            writeln!(f, "container images: {}", count(images.values().map(sign)))?;
+            for (name, change) in images {
+                writeln!(f, "  {} {name} {}", sign(change), arrow(change, String::clone))?;
+            }
+        }
         match &self.files {
             None => writeln!(f, "files: not compared (a manifest without its .files.tsv lists none)")?,
             Some(files) => {
