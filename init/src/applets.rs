@@ -2,7 +2,7 @@
 //!
 //! An applet is named by the program's own name (`/sbin/modprobe` is a link to it) or by its first argument.
 
-use crate::{agent, clock, config, devices, kernel_log, log_receiver, modules, network, reconcile, services, storage};
+use crate::{agent, clock, config, devices, kernel_log, log_receiver, login1, modules, network, reconcile, services, storage};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -20,6 +20,7 @@ const APPLETS: &[(&str, Applet)] = &[
     (agent::APPLET, agent::run),
     (clock::APPLET, clock::run),
     (log_receiver::APPLET, log_receiver::run),
+    (login1::APPLET, login1::run),
     (network::APPLET, network::applet),
     (services::LOG_FILES, services::log_files),
     (services::probe::HTTP, services::probe::http),

@@ -17,6 +17,7 @@ pub mod failure;
 pub mod fault;
 pub mod kernel_log;
 pub mod log_receiver;
+pub mod login1;
 pub mod modules;
 pub mod network;
 pub mod reconcile;

@@ -3,8 +3,9 @@
 use crate::run::{Outcome, cargo, command, installed, run};
 
 /// Program, the Debian package that has it. Each is there to judge something that we write or derive.
-const PROGRAMS: [(&str, &str); 30] = [
+const PROGRAMS: [(&str, &str); 31] = [
     ("apt-get", "apt"),
+    ("busctl", "systemd"),
     ("curl", "curl"),
     ("depmod", "kmod"),
     // Not the package `dnsmasq`, which would start a service.

@@ -27,6 +27,8 @@ pub struct ImageService {
     pub reloads: bool,
     /// Whether its environment has the config's proxies.
     pub proxies: bool,
+    /// Whether a shutdown begins with it: everything else is stopped once it has ended.
+    pub stops_first: bool,
 }
 
 /// What such a service may wait for besides others.
@@ -61,6 +63,8 @@ struct RawImageService {
     reloads: bool,
     #[serde(default)]
     proxies: bool,
+    #[serde(default)]
+    stops_first: bool,
 }
 
 /// Reads all files, by the names of their services: together, because they need each other.
@@ -83,6 +87,7 @@ pub fn image_services(files: &BTreeMap<String, String>) -> Result<Vec<ImageServi
             arguments_file: own.arguments_file.as_ref().map(path).transpose()?,
             reloads: own.reloads,
             proxies: own.proxies,
+            stops_first: own.stops_first,
         });
     }
     service::no_circle(&read.iter().map(|(_, (raw, _))| raw).zip(&contexts).collect::<Vec<_>>())?;
@@ -95,6 +100,7 @@ struct Own {
     arguments_file: Option<Text>,
     reloads: bool,
     proxies: bool,
+    stops_first: bool,
 }
 
 /// What an image's service has in common with a config's, and the rest.
@@ -113,8 +119,9 @@ fn split(name: &str, raw: RawImageService) -> (RawService, Own) {
         arguments_file,
         reloads,
         proxies,
+        stops_first,
     } = raw;
-    let own = Own { limited: capabilities.is_some(), arguments_file, reloads, proxies };
+    let own = Own { limited: capabilities.is_some(), arguments_file, reloads, proxies, stops_first };
     let service = RawService {
         // Its name is the file's: an error about it stands at the beginning.
         name: Located::at(name.to_owned(), 0..0),

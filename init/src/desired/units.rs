@@ -40,6 +40,7 @@ pub(crate) fn unit(service: &Service, proxy: Option<&Proxy>, also: &[String]) ->
         capabilities: Some(service.capabilities.iter().fold(0, |all, capability| all | 1 << capability.number())),
         no_new_privileges: true,
         reloads: false,
+        stops_first: false,
     }
 }
 

@@ -83,6 +83,7 @@ fn unit(service: &ImageService, further: &str, additions: &Additions) -> Unit {
         unit.no_new_privileges = false;
     }
     unit.reloads = service.reloads;
+    unit.stops_first = service.stops_first;
     let (remarks, arguments): (Vec<&str>, Vec<&str>) =
         further.lines().filter(|line| !line.is_empty()).partition(|line| line.starts_with('#'));
     unit.arguments.extend(arguments.into_iter().map(str::to_owned));

@@ -39,6 +39,8 @@ pub struct Unit {
     pub no_new_privileges: bool,
     /// Whether it reads what lies in /etc anew when it gets SIGHUP.
     pub reloads: bool,
+    /// Whether a shutdown begins with it, whoever needs it: the others run until it has ended.
+    pub stops_first: bool,
 }
 
 /// What the end of a program means.
@@ -126,6 +128,7 @@ impl Unit {
             capabilities: None,
             no_new_privileges: false,
             reloads: false,
+            stops_first: false,
         }
     }
 }

@@ -151,9 +151,15 @@ impl Machine {
     }
 
     /// Whether a unit that isn't wanted may be stopped now: nothing that isn't wanted either still runs that needs it. Needs in a
-    /// circle hold nobody up.
+    /// circle hold nobody up. A shutdown begins with those that are to stop first, and everybody else waits for them.
     fn may_stop(&self, name: &str) -> bool {
         let Some(own) = self.units.get(name) else { return true };
+        if self.shutting_down {
+            let first = |entry: &Entry| entry.unit.stops_first;
+            if first(own) || self.units.values().any(|entry| first(entry) && !entry.state.is_at_rest()) {
+                return first(own);
+            }
+        }
         let waits_for = |other: &str, entry: &Entry| {
             let above = entry.unit.needs.iter().any(|need| need == name) || own.unit.built_in && !entry.unit.built_in;
             other != name && above && !entry.wanted && !entry.state.is_at_rest() && !self.needs_through(name, other)

@@ -300,6 +300,37 @@ fn stopping_goes_against_the_order_of_needs() {
 }
 
 #[test]
+fn a_shutdown_begins_with_who_is_to_stop_first() {
+    let first = Unit { stops_first: true, ..unit(&[]) };
+    let mut bench = Bench::new(&[("login1", first), ("kubelet", unit(&["login1"])), ("other", unit(&[]))]);
+    bench.did(&["start login1", "start other", "start kubelet"]);
+    bench.step(Event::ShutDown);
+    // Who needs it goes on: it is what the others are waited for with.
+    bench.did(&["End login1"]);
+    bench.is("kubelet", "running");
+    // What ends by itself meanwhile is not started again.
+    bench.dies("other", Exit::Code(0));
+    bench.wait(1000);
+    bench.did(&["kill other"]);
+    bench.ends("login1", Exit::Code(0));
+    bench.did(&["kill login1"]);
+    bench.empty("login1");
+    bench.did(&["End kubelet"]);
+    // One that doesn't end in time is killed, and holds nobody up any longer.
+    let first = Unit { stops_first: true, stop_within: MS * 500, ..unit(&[]) };
+    let mut bench = Bench::new(&[("login1", first), ("kubelet", unit(&["login1"]))]);
+    bench.step(Event::ShutDown);
+    bench.wait(600);
+    bench.dies("login1", Exit::Signal(9));
+    bench.did(&["start login1", "start kubelet", "End login1", "kill login1", "kill login1", "End kubelet"]);
+    // Outside a shutdown it is a unit as all others.
+    let first = Unit { stops_first: true, ..unit(&[]) };
+    let mut bench = Bench::new(&[("login1", first), ("kubelet", unit(&["login1"]))]);
+    bench.want(&[]);
+    bench.did(&["start login1", "start kubelet", "End kubelet"]);
+}
+
+#[test]
 fn needs_in_a_circle_do_not_hold_up_the_end() {
     let mut bench = Bench::new(&[("a", unit(&["go"])), ("b", unit(&["go", "a"]))]);
     bench.condition("go", true);
