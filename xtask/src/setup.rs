@@ -3,7 +3,7 @@
 use crate::run::{Outcome, cargo, command, installed, run};
 
 /// Program, the Debian package that has it. Each is there to judge something that we write or derive.
-const PROGRAMS: [(&str, &str); 31] = [
+const PROGRAMS: [(&str, &str); 33] = [
     ("apt-get", "apt"),
     ("busctl", "systemd"),
     ("curl", "curl"),
@@ -31,7 +31,9 @@ const PROGRAMS: [(&str, &str); 31] = [
     ("radvd", "radvd"),
     ("setpriv", "util-linux"),
     ("sgdisk", "gdisk"),
+    ("skopeo", "skopeo"),
     ("systemd-dissect", "systemd-container"),
+    ("unshare", "util-linux"),
     ("update-ca-certificates", "ca-certificates"),
     ("unsquashfs", "squashfs-tools"),
     ("veritysetup", "cryptsetup-bin"),

@@ -83,4 +83,42 @@ mod tests {
         let pinned = ImageName::parse(&format!("a.b/c@sha256:{}", "0".repeat(64))).unwrap();
         assert!(super::image(&pinned).unwrap_err().to_string().starts_with("the name asks for sha256:000"));
     }
+
+    /// As process 1 of its own processes: an orphan that has ended goes away, and SIGTERM is the end.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the program under test, in a namespace of its own")]
+    fn tools_it_reaps_orphans_and_ends_on_sigterm() {
+        use std::os::unix::fs::PermissionsExt as _;
+        use std::process::Command;
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("pause");
+        fs_err::write(&program, PROGRAM).unwrap();
+        fs_err::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // The shell's child is an orphan of whoever takes the shell's place.
+        let mut unshare = Command::new("unshare")
+            .args(["--map-root-user", "--pid", "--fork", "--kill-child", "sh", "-c", r#"sleep 0.3 & exec "$0""#])
+            .arg(&program)
+            .spawn()
+            .unwrap();
+        let children = |process: u32| -> Vec<u32> {
+            let path = format!("/proc/{process}/task/{process}/children");
+            let text = fs_err::read_to_string(path).unwrap_or_default();
+            text.split_whitespace().map(|word| word.parse().unwrap()).collect()
+        };
+        let wait_for = |what: &str, is: &dyn Fn() -> bool| {
+            let there = (0..200).any(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                is()
+            });
+            assert!(there, "{what}");
+        };
+        let name = |process: &u32| fs_err::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+        let pause = || children(unshare.id()).into_iter().find(|child| name(child) == "pause\n");
+        wait_for("it runs", &|| pause().is_some());
+        let pause = pause().unwrap();
+        wait_for("the orphan is gone", &|| children(pause).is_empty());
+        assert_eq!(name(&pause), "pause\n");
+        assert!(Command::new("kill").args(["-TERM", &pause.to_string()]).status().unwrap().success());
+        assert_eq!(unshare.wait().unwrap().code(), Some(0));
+    }
 }

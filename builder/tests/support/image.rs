@@ -19,6 +19,9 @@ pub enum Member<'a> {
     CharDevice,
 }
 
+/// `cap_net_bind_service=ep`, as the kernel keeps it.
+pub const CAPABILITY: &[u8] = &[1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
 /// A layer's tar.
 pub fn tar(members: &[(&str, Member<'_>)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
@@ -30,7 +33,7 @@ pub fn tar(members: &[(&str, Member<'_>)]) -> Vec<u8> {
             Member::Owned(mode, uid, text) => {
                 header.set_uid(*uid);
                 header.set_gid(*uid);
-                builder.append_pax_extensions([("SCHILY.xattr.security.capability", &b"\x01\0\0\x02"[..])]).unwrap();
+                builder.append_pax_extensions([("SCHILY.xattr.security.capability", CAPABILITY)]).unwrap();
                 (tar::EntryType::Regular, *mode, *text, "")
             }
             Member::Symlink(target) => (tar::EntryType::Symlink, 0o777, "", *target),

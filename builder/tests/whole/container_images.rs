@@ -1,11 +1,13 @@
 //! Container images in an image: what the program makes of a profile that names some, and what it says of them.
 
 use crate::support::binary::Binary;
-use crate::support::image::{Image, Member, archive, tar};
+use crate::support::image::{Image, Member, archive, tar, write};
 use crate::support::mini::Mini;
 use crate::{PROGRAM, STEM, sums};
 use serde_json::Value;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 const IMAGES: &str = r#"
 [[container-image]]
@@ -91,4 +93,59 @@ error: can't preload the image registry.example.org/tools:1 from profiles/../too
   help: Build the image without it."
     );
     binary.refuses(&["--profile", "mini"], 6, &message);
+}
+
+/// Runs a program that must succeed; what it prints.
+#[expect(clippy::disallowed_methods, reason = "others judge our bytes")]
+fn tool(program: &str, arguments: &[&str]) -> Vec<u8> {
+    let ran = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let complaints = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{program} {}: {}\n{complaints}", arguments.join(" "), ran.status);
+    ran.stdout
+}
+
+/// skopeo is a reader of containers/image and containers/storage, as CRI-O is: what it wrote kmimage reads, and the other way round.
+#[test]
+fn tools_skopeo_and_kmimage_read_each_other() {
+    let mut binary = Binary::new(PROGRAM);
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let made = Image::of(tar(&[("bin/sh", Member::File(0o4755, "shell")), ("gone", Member::File(0o644, ""))]))
+        .layer(tar(&[(".wh.gone", Member::File(0o644, "")), ("etc/text", Member::Owned(0o640, 1000, "text"))]), "+gzip");
+    write(&made.layout(), &binary.path("layout"));
+    let source = format!("oci:{}", text(&binary.path("layout")));
+    // In namespaces of its own: containers/storage leaves a mount behind.
+    let skopeo = ["--map-root-user", "--mount", "skopeo", "--insecure-policy"];
+    let no_policy = |arguments: &[&str]| tool("unshare", &[&skopeo, arguments].concat());
+    let saved = "registry.example.org/saved:1";
+    no_policy(&["copy", "--quiet", &source, &format!("oci-archive:{}:1", text(&binary.path("oci.tar")))]);
+    no_policy(&["copy", "--quiet", &source, &format!("docker-archive:{}:{saved}", text(&binary.path("docker.tar")))]);
+    let image = |name: &str, source: &str| format!("[[container-image]]\nname = \"{name}\"\nsource = \"{source}\"\n");
+    let images = [
+        image("registry.k8s.io/pause:3.10.1", "built-in:pause"),
+        image("registry.example.org/layout:1", "../layout"),
+        image("registry.example.org/archive:1", "../oci.tar"),
+        image(saved, "../docker.tar"),
+    ];
+    Mini::new().extra(&images.concat()).write(&binary);
+    binary.env("SOURCE_DATE_EPOCH", "1700000000");
+    binary.succeed(&["build", "--quiet", "--profile", "mini"]);
+
+    let root = text(&binary.path("root"));
+    let squashfs = text(&binary.path(&format!("out/mini/{STEM}.root.squashfs")));
+    tool("unsquashfs", &["-quiet", "-no-progress", "-d", &root, &squashfs, "usr/lib/kmimage/images"]);
+    let empty = text(&binary.path("storage"));
+    let of_store = |name: &str| {
+        let options = format!("overlay.imagestore={root}/usr/lib/kmimage/images");
+        format!("containers-storage:[overlay@{empty}/root+{empty}/run:{options}]{name}")
+    };
+    let config = |place: &str| no_policy(&["inspect", "--config", "--raw", place]);
+    for name in ["registry.example.org/layout:1", "registry.example.org/archive:1", saved] {
+        assert_eq!(config(&of_store(name)), config(&source), "{name}");
+    }
+    let pause: Value = serde_json::from_slice(&config(&of_store("registry.k8s.io/pause:3.10.1"))).unwrap();
+    assert_eq!(pause["config"]["Entrypoint"][0], "/pause");
+    // By the digest alone, as a pod may ask.
+    let digest = &manifest(&binary, "out/mini")["container_images"][1]["digest"];
+    let by_digest = format!("registry.example.org/layout@sha256:{}", digest.as_str().unwrap());
+    assert_eq!(no_policy(&["inspect", "--raw", &of_store(&by_digest)]), no_policy(&["inspect", "--raw", &source]));
 }

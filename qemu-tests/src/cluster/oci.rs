@@ -1,4 +1,4 @@
-//! Container images of the tests' own: a few files, as an OCI image layout that a profile's `[[image]]` names.
+//! Container images of the tests' own: a few files, as an OCI image layout that a profile's `[[container-image]]` names.
 //!
 //! No registry is in reach, so what pods run is made here: the tests' probe, and the real kube-proxy.
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::compose::tree::Kind;
 use crate::container_image::{ImageName, place::Archive, place::Place, read};
 use crate::failure::Classified;
-use crate::support::image::{Image, Member, archive, tar};
+use crate::support::image::{CAPABILITY, Image, Member, archive, tar};
 use serde_json::{Value, json};
 
 fn image(name: &str, image: &Image) -> ContainerImage {
@@ -49,8 +49,10 @@ fn diff(tree: &Tree, id: &str) -> Vec<String> {
             Kind::Symlink(target) => format!("-> {}", String::from_utf8_lossy(target)),
             kind => format!("{kind:?}"),
         };
-        let attributes =
-            entry.xattrs.iter().map(|(name, value)| format!(" {}={}", String::from_utf8_lossy(name), value.escape_ascii()));
+        let attributes = entry.xattrs.iter().map(|(name, value)| {
+            let value = if value == CAPABILITY { "CAPABILITY".to_owned() } else { value.escape_ascii().to_string() };
+            format!(" {}={value}", String::from_utf8_lossy(name))
+        });
         let attributes: String = attributes.collect();
         let link = entry.link.map_or(String::new(), |link| format!(" link {link}"));
         format!("{} {kind} {:04o} {}:{}{attributes}{link}", &path[root.len()..], entry.mode, entry.uid, entry.gid)
@@ -166,10 +168,10 @@ fn owners_capabilities_and_hard_links_are_kept() {
         diff(&tree, layers[0]["id"].as_str().unwrap()),
         [
             " d 0755 0:0",
-            r"/a f3 0755 70000:70000 security.capability=\x01\x00\x00\x02 link 0",
+            "/a f3 0755 70000:70000 security.capability=CAPABILITY link 0",
             "/b f7 0600 0:0",
             "/c -> ../../../anywhere 0777 0:0",
-            r"/d f3 0755 70000:70000 security.capability=\x01\x00\x00\x02 link 0",
+            "/d f3 0755 70000:70000 security.capability=CAPABILITY link 0",
         ]
     );
 }
