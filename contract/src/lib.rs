@@ -2,10 +2,13 @@
 //!
 //! Everything here parses foreign bytes (a disk, a command line, a file of an image), so nothing here panics on any input.
 
+pub mod base64;
 pub mod boot_entry;
+pub mod certificate;
 pub mod cmdline;
 pub mod disk_layout;
 pub mod gpt;
+pub mod kubeconfig;
 pub mod ledger;
 pub mod machine_config;
 pub mod manifest;

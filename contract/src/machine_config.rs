@@ -35,6 +35,7 @@ pub use model::{
     Restart, Service, Sysctl, Volume,
 };
 pub use network::Network;
+pub use pem::certificates;
 pub use secret::Secret;
 pub use sysctl::KUBELET as KUBELET_SYSCTLS;
 pub use validate::RESERVED_SERVICES;

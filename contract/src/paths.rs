@@ -80,6 +80,12 @@ pub const UNITS: &str = "/run/kmimage/units.json";
 /// It may hold passwords.
 pub const PROXIES: &str = "/run/kmimage/proxies.json";
 
+/// Which cluster init's child `cluster` is to join, as JSON; `null` where the config names none. It holds secrets.
+pub const CLUSTER: &str = "/run/kmimage/cluster.json";
+
+/// kubelet, in images that have one: those join a cluster.
+pub const KUBELET: &str = "/usr/bin/kubelet";
+
 /// Further arguments of kubelet, one a line, that only the machine config and the machine itself know. A line that begins with `#` is none,
 /// but kubelet is started anew when it has changed, too. Init's child `cluster` writes it.
 pub const KUBELET_ARGUMENTS: &str = "/run/kmimage/kubelet.arguments";

@@ -7,6 +7,7 @@
 pub mod agent;
 mod applets;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod console;
 pub mod desired;

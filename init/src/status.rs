@@ -18,6 +18,8 @@ pub struct Status {
     /// What the machine does, in a few words.
     standing: String,
     config: String,
+    /// How it does in its cluster.
+    cluster: String,
     /// Addresses by interface.
     addresses: BTreeMap<String, String>,
     /// The states of services by name.
@@ -81,9 +83,20 @@ impl Status {
                 Some("removed") => drop(self.services.remove(&text("name"))),
                 _ => drop(self.services.insert(text("name"), text("state"))),
             },
+            "cluster" => self.hear_cluster(line),
             "boot" if line.get("last-failure").is_some() => self.last_error = format!("last boot: {}", text("last-failure")),
             state if state.ends_with("-failed") => self.last_error = format!("{}: {}", text("what"), text("cause")),
             _ => {}
+        }
+    }
+
+    fn hear_cluster(&mut self, line: &StateLine) {
+        if let Some(text) = in_cluster(line) {
+            self.cluster = text;
+        }
+        if line.get("state") == Some("refused") {
+            let text = |key: &str| line.get(key).unwrap_or_default();
+            self.last_error = format!("join: {}; {}", text("message"), text("remedy"));
         }
     }
 
@@ -109,7 +122,13 @@ impl Status {
     /// The page: at most so many lines, none longer than `width`; plain ASCII.
     pub fn page(&self, width: usize, height: usize) -> Vec<String> {
         let mut lines = vec![format!("kmimage {}", self.image), String::new()];
-        let rows = [("host", &self.hostname), ("state", &self.standing), ("slot", &self.slot), ("config", &self.config)];
+        let rows = [
+            ("host", &self.hostname),
+            ("state", &self.standing),
+            ("slot", &self.slot),
+            ("config", &self.config),
+            ("cluster", &self.cluster),
+        ];
         lines.extend(rows.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| row(name, value)));
         lines.extend(listed("addresses", self.addresses.iter().map(|(name, value)| format!("{name}  {value}"))));
         lines.extend(listed("services", self.services.iter().map(|(name, value)| format!("{name}  {value}"))));
@@ -136,9 +155,24 @@ pub fn plain(line: &StateLine) -> Option<String> {
         "phase" => Some(told(text("name"), text("at"), text("result"))),
         "waiting" => Some(format!("waiting for {} {}", text("for"), text("reason")).trim_end().to_owned()),
         "failed" => Some(format!("failed: {}: {}", text("step"), text("message"))),
+        "cluster" => in_cluster(line).map(|text| format!("cluster: {text}")),
         "ignored" => Some(format!("ignored: {}: {}", text("parameter"), text("reason"))),
         state if state.ends_with("-failed") => Some(format!("failed: {}: {}", text("what"), text("cause"))),
         _ => None,
+    }
+}
+
+/// What a line of the child `cluster` says, for people. `None`: nothing.
+fn in_cluster(line: &StateLine) -> Option<String> {
+    let text = |key: &str| line.get(key).unwrap_or_default();
+    match (line.get("node"), line.get("state")) {
+        (Some("ready"), _) => Some("ready".to_owned()),
+        (Some(_), _) if line.get("waiting") == Some("cni") => Some("joined, waits for a network plugin".to_owned()),
+        (Some(state), _) => Some(format!("{}: {}", state.replace('-', " "), text("reason"))),
+        (None, Some("joining")) => Some(format!("joining ({})", text("step"))),
+        (None, Some("refused")) => Some(format!("refused: {}", text("message"))),
+        (None, Some("joined")) => Some("joined".to_owned()),
+        _ => line.get("changed").map(|_| text("message").to_owned()),
     }
 }
 
@@ -238,6 +272,8 @@ mod tests {
         check(&["config result=refused source=url error=bad"], &["last error  config from url: bad"]);
         check(&["storage-failed what=var cause=damaged"], &["last error  var: damaged"]);
         check(&["failed step=panic message=oh"], &["state       failed", "last error  panic: oh"]);
+        check(&["cluster state=refused message=bad remedy=mend"], &["cluster     refused: bad", "last error  join: bad; mend"]);
+        check(&["cluster state=refused message=a", "cluster node=ready crio=up"], &["cluster     ready"]);
         check(&["boot failed-before=1 last-failure=\"it hung\""], &["last error  last boot: it hung"]);
         check(&["powering-off reason=power-button"], &["state       powering off (power-button)"]);
         check(&["network interface=ens3 addresses=1.2.3.4/8", "network interface=ens3 state=down"], &["state       booting"]);
@@ -270,6 +306,10 @@ mod tests {
         check("phase name=var result=done at=3.250", Some("   3.250  var  done"));
         check("waiting for=network", Some("waiting for network"));
         check("storage-failed what=var cause=damaged", Some("failed: var: damaged"));
+        check("cluster state=joining step=discovery", Some("cluster: joining (discovery)"));
+        check("cluster state=refused cause=clock message=\"it is off\" remedy=x", Some("cluster: refused: it is off"));
+        check("cluster node=not-ready waiting=cni", Some("cluster: joined, waits for a network plugin"));
+        check("cluster kubelet=configured", None);
         check("devices added=ens3 kind=interface", None);
         assert_eq!(drawn(&["a".to_owned(), "b".to_owned()]), "\x1b[?25l\x1b[?7l\x1b[Ha\x1b[K\r\nb\x1b[K\x1b[J");
     }

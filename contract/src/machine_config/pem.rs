@@ -1,13 +1,15 @@
 //! Certificates as PEM text (RFC 7468), as far as a config is judged: well-formed, and nothing but certificates.
 
 use super::model::Certificate;
+use crate::base64::{Form, decode};
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
-/// All certificates of a text. Text between them is passed over, as RFC 7468 says; none at all is an error.
-pub(super) fn certificates(text: &str) -> Result<Vec<Certificate>, String> {
+/// All certificates of a text. Text between them is passed over, as RFC 7468 says; none at all is an error, as is anything else between
+/// such lines. The error is one line.
+pub fn certificates(text: &str) -> Result<Vec<Certificate>, String> {
     let mut certificates = Vec::new();
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
@@ -31,7 +33,7 @@ pub(super) fn certificates(text: &str) -> Result<Vec<Certificate>, String> {
         if !closed {
             return Err(format!("certificate {number} has no `-----END {label}-----`"));
         }
-        let der = base64(&body).ok_or_else(|| format!("certificate {number} is not base64"))?;
+        let der = decode(Form::Standard, &body).ok_or_else(|| format!("certificate {number} is not base64"))?;
         if !is_one_sequence(&der) {
             return Err(format!("certificate {number} is cut off, or no certificate (not one DER sequence)"));
         }
@@ -55,33 +57,6 @@ fn render(body: &str) -> String {
     pem
 }
 
-/// base64 (RFC 4648, 4) with its padding.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=');
-    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    for byte in digits.bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6 | u32::from(value)) & 0xffff;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push(u8::try_from(bits >> held & 0xff).ok()?);
-        }
-    }
-    Some(bytes)
-}
-
 /// Whether the bytes are one DER SEQUENCE, whole: what a certificate is, outside.
 fn is_one_sequence(der: &[u8]) -> bool {
     let Some((0x30, rest)) = der.split_first().map(|(tag, rest)| (*tag, rest)) else { return false };
@@ -98,18 +73,6 @@ fn is_one_sequence(der: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_rfc_4648s() {
-        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmE=", "fooba"), ("+/+/", "\u{0}")]
-        {
-            let decoded = base64(text).unwrap();
-            if text == "+/+/" { assert_eq!(decoded, [0xfb, 0xff, 0xbf]) } else { assert_eq!(decoded, bytes.as_bytes()) }
-        }
-        for text in ["Zg", "Zg=", "Z===", "Zm9v\u{e4}", "Zm9-", "===="] {
-            assert_eq!(base64(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn certificates_come_with_text_between() {

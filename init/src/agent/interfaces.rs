@@ -10,14 +10,14 @@ use std::net::IpAddr;
 
 /// A link.
 #[derive(Debug, Default)]
-pub(super) struct Link {
-    pub(super) name: String,
-    pub(super) mac: Option<MacAddress>,
-    pub(super) addresses: Vec<(IpAddr, u8)>,
+pub(crate) struct Link {
+    pub(crate) name: String,
+    pub(crate) mac: Option<MacAddress>,
+    pub(crate) addresses: Vec<(IpAddr, u8)>,
 }
 
 /// Asks the kernel for all links, by number. Its error as a text: there is nobody but a log to tell.
-pub(super) fn links() -> Result<BTreeMap<u32, Link>, String> {
+pub(crate) fn links() -> Result<BTreeMap<u32, Link>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| error.to_string())?;

@@ -15,6 +15,8 @@ mod port;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use interfaces::links;
+
 use std::io::Write as _;
 use std::process::ExitCode;
 

@@ -13,6 +13,8 @@ pub struct Platform {
     pub hostname: Option<String>,
     /// The platform's name for this instance; a new one is a new machine.
     pub instance_id: Option<String>,
+    /// The name that the cloud or hypervisor has for the machine, for its node: `proxmox://UUID`.
+    pub provider_id: Option<String>,
     /// network-config in our own terms. `None`: it says nothing of the network.
     pub network: Option<Network>,
 }
@@ -20,6 +22,6 @@ pub struct Platform {
 impl Platform {
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
-        self.hostname.is_none() && self.instance_id.is_none() && self.network.is_none()
+        self.hostname.is_none() && self.instance_id.is_none() && self.provider_id.is_none() && self.network.is_none()
     }
 }

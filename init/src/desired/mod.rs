@@ -8,6 +8,7 @@ mod units;
 pub use etc::{Content, EtcFile};
 pub(crate) use units::unit as service_unit;
 
+use crate::cluster;
 use crate::config::platform::Platform;
 use crate::network::desired::Desired as Network;
 use crate::services::Unit;
@@ -85,6 +86,7 @@ pub fn desired(inputs: Inputs<'_>) -> Result<Desired, serde_json::Error> {
         (paths::LOG, text(serde_json::to_string(&log))?),
         (paths::VOLUMES, text(serde_json::to_string(&volumes))?),
         (paths::UNITS, text(serde_json::to_string(&services))?),
+        (paths::CLUSTER, text(cluster::input::write(config, platform.provider_id.as_deref()))?),
         (paths::PROXIES, text(serde_json::to_string(&units::proxies(config.proxy.as_ref())))?),
     ]);
     Ok(Desired {

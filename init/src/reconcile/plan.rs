@@ -124,7 +124,8 @@ mod tests {
     fn everything_is_done_in_its_order_and_only_once() {
         let wish = wish(CONFIG);
         let actions = plan(&wish, &Observed::default());
-        let inputs = [paths::LOG, paths::NETWORK, paths::PROXIES, paths::TIME, paths::UNITS, paths::VOLUMES].map(str::to_owned);
+        let inputs = [paths::CLUSTER, paths::LOG, paths::NETWORK, paths::PROXIES, paths::TIME, paths::UNITS, paths::VOLUMES]
+            .map(str::to_owned);
         let rest = ["hostname node-1", "module br_netfilter", "sysctl net.ipv4.ip_local_port_range", "/etc"].map(str::to_owned);
         assert_eq!(whats(&actions), [inputs.to_vec(), rest.to_vec()].concat());
         assert_eq!(plan(&wish, &done(&wish)), []);

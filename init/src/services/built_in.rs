@@ -59,6 +59,8 @@ pub(crate) enum Stage {
     Apply,
     /// Once what children read has been written down.
     Applied,
+    /// Once there is a cluster to join.
+    Cluster,
     /// Once there is a receiver of logs.
     Log,
     /// Once there are further disks to mount.
@@ -86,7 +88,7 @@ pub(crate) const GENERATION: &str = "KMIMAGE_GENERATION";
 /// reads its own programs again and again, and does nothing else.
 const KEPT: u64 = 4 << 20;
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 13] = [
     // Drivers, the names of interfaces, nodes that drivers are loaded by.
     Row { name: "devices", ready: "coldplug", keeps: Keeps::Only(&["CAP_SYS_MODULE", "CAP_NET_ADMIN", "CAP_MKNOD"]), ..ROW },
     Row { name: "kernel", needs: &["state"], keeps: Keeps::Only(&["CAP_SYSLOG"]), ..ROW },
@@ -106,6 +108,8 @@ const ROWS: [Row; 12] = [
     },
     Row { name: "time", stage: Stage::Applied, ready: "time", awaited: 30, keeps: Keeps::Only(&["CAP_SYS_TIME"]), ..ROW },
     Row { name: "agent", stage: Stage::Applied, needs: &["coldplug"], ..ROW },
+    // It reads what a cluster says.
+    Row { name: "cluster", stage: Stage::Cluster, needs: &["state", "var", "applied", "network"], ..ROW },
     Row { name: "log", stage: Stage::Log, needs: &["network"], ..ROW },
     Row {
         name: "volumes",
@@ -182,7 +186,7 @@ mod tests {
         let units: BTreeMap<&str, Unit> = ROWS.iter().map(|row| (row.name, unit(row))).collect();
         assert!(units.values().all(|unit| unit.no_new_privileges));
         for (names, kept) in [
-            (&["config", "agent", "log", "log-files", "mark-ready"][..], Some(0)),
+            (&["config", "agent", "cluster", "log", "log-files", "mark-ready"][..], Some(0)),
             (&["network"], Some(1 << 10 | 1 << 12 | 1 << 13)),
             (&["time"], Some(1 << 25)),
             (&["kernel"], Some(1 << 34)),

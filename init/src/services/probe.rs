@@ -15,7 +15,7 @@ pub(crate) const HTTP: &str = "probe-http";
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Whether a unix socket takes connections. Never waits: a queue that is full is somebody who doesn't keep up.
-pub(super) fn takes_connections(path: &Path) -> bool {
+pub(crate) fn takes_connections(path: &Path) -> bool {
     kmimage_sys::socket::takes_connections(path).unwrap_or(false)
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn http(words: &[String]) -> ExitCode {
 }
 
 /// The status that an address answers with, if it speaks HTTP.
-fn status(address: SocketAddr, path: &str) -> std::io::Result<Option<u16>> {
+pub(crate) fn status(address: SocketAddr, path: &str) -> std::io::Result<Option<u16>> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

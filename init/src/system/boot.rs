@@ -20,6 +20,8 @@ pub(super) struct Boot {
     /// Whether what the config asks for has been made so; or what could not be.
     pub(super) applied: Found,
     pub(super) network: Found,
+    /// How it stands with its cluster.
+    cluster: Cluster,
     /// Further disks that can't be had, and why.
     volumes: BTreeMap<String, String>,
     /// Two disks of which each could be the one that this boot is from.
@@ -58,6 +60,22 @@ pub(super) enum Config {
         /// What is wrong with it.
         error: String,
     },
+}
+
+/// How the machine stands with the cluster that it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Cluster {
+    /// It has no kubelet.
+    Unneeded,
+    /// It has not been Ready there in this boot.
+    Waiting {
+        /// What it waits for.
+        what: &'static str,
+        /// What is known of that.
+        detail: String,
+    },
+    /// Its node was seen Ready. What happens later is said, and is no step back.
+    Seen,
 }
 
 /// What follows from something that a child said.
@@ -117,9 +135,38 @@ impl Boot {
             config: if is_there("config") { Config::Unknown } else { Config::Absent },
             applied: Found::Unknown(String::new()),
             network: unknown("network"),
+            cluster: Cluster::Unneeded,
             volumes: BTreeMap::new(),
             twins: None,
             generation: 0,
+        }
+    }
+
+    /// The same for an image with a kubelet: such a machine is for a cluster.
+    pub(super) fn joining(mut self, has_kubelet: bool) -> Self {
+        if has_kubelet {
+            self.cluster = Cluster::Waiting { what: "cluster", detail: String::new() };
+        }
+        self
+    }
+
+    /// Takes in whether the config names a cluster; whether there is one to join.
+    pub(super) fn cluster_is_named(&mut self, named: bool) -> bool {
+        const NONE: &str = "the machine config has no `[cluster]`";
+        match &mut self.cluster {
+            Cluster::Unneeded => false,
+            Cluster::Waiting { detail, .. } if named => {
+                if detail == NONE {
+                    detail.clear();
+                }
+                true
+            }
+            cluster => {
+                if !named {
+                    *cluster = Cluster::Waiting { what: "cluster", detail: NONE.to_owned() };
+                }
+                named
+            }
         }
     }
 
@@ -141,7 +188,7 @@ impl Boot {
                 Some("yes") => vec![Effect::Condition("time", true)],
                 _ => Vec::new(),
             },
-            "cluster" => hear_cluster(line),
+            "cluster" => self.hear_cluster(line),
             "request" => hear_request(line).into_iter().collect(),
             _ => Vec::new(),
         }
@@ -241,6 +288,22 @@ impl Boot {
         vec![Effect::Condition("applied", false), Effect::Configure]
     }
 
+    /// How the join and the node do. `kubelet=configured`: kubelet's files are there, or others than before; its arguments are read before
+    /// it may start.
+    fn hear_cluster(&mut self, line: &StateLine) -> Vec<Effect> {
+        if let Cluster::Waiting { .. } = self.cluster
+            && let Some(cluster) = cluster(line)
+        {
+            self.cluster = cluster;
+        }
+        let holds = |holds| Effect::Condition(Condition::KubeletConfigured.name(), holds);
+        match line.get("kubelet") {
+            Some("configured") => vec![Effect::ServicesChanged, holds(true)],
+            Some(_) => vec![holds(false)],
+            None => Vec::new(),
+        }
+    }
+
     fn hear_network(&mut self, line: &StateLine) -> Vec<Effect> {
         match (line.get("usable"), line.get("waiting")) {
             (Some("yes"), _) => {
@@ -295,6 +358,9 @@ impl Boot {
                 return waiting(what, detail);
             }
         }
+        if let Cluster::Waiting { what, detail } = &self.cluster {
+            return waiting(what, detail);
+        }
         if unready.is_empty() { Standing::Ready } else { waiting("services", &unready.join(",")) }
     }
 
@@ -307,6 +373,24 @@ impl Boot {
     }
 }
 
+/// What a line of the child `cluster` says of the wait for a Ready node. `None`: nothing.
+fn cluster(line: &StateLine) -> Option<Cluster> {
+    let text = |key| line.get(key).unwrap_or_default();
+    let waiting = |detail: String| Some(Cluster::Waiting { what: "cluster", detail });
+    match (line.get("node"), line.get("state"), line.get("kubelet")) {
+        (Some("ready"), ..) => Some(Cluster::Seen),
+        (Some(_), ..) if line.get("waiting") == Some("cni") => {
+            let detail = "no network plugin has been installed in the cluster for this node yet".to_owned();
+            Some(Cluster::Waiting { what: "cni", detail })
+        }
+        (Some(_), ..) => waiting(text("reason").to_owned()),
+        (_, Some("joining"), _) => waiting(format!("joining: {}", text("step"))),
+        (_, Some("refused"), _) => waiting(format!("{}; {}", text("message"), text("remedy"))),
+        (_, _, Some("configured")) => waiting("kubelet starts".to_owned()),
+        _ => None,
+    }
+}
+
 /// Whether a text may be the machine's name: what a stranger on the network says is not taken as it is.
 fn is_name(text: &str) -> bool {
     let label = |label: &str| {
@@ -316,16 +400,6 @@ fn is_name(text: &str) -> bool {
             && !label.ends_with('-')
     };
     text.len() <= 63 && text.split('.').all(label)
-}
-
-/// `cluster kubelet=configured`: kubelet's files are there, or others than before. Its arguments are read before it may start.
-fn hear_cluster(line: &StateLine) -> Vec<Effect> {
-    let holds = |holds| Effect::Condition(Condition::KubeletConfigured.name(), holds);
-    match line.get("kubelet") {
-        Some("configured") => vec![Effect::ServicesChanged, holds(true)],
-        Some(_) => vec![holds(false)],
-        None => Vec::new(),
-    }
 }
 
 fn hear_request(line: &StateLine) -> Option<Effect> {

@@ -57,7 +57,7 @@ pub(super) struct Life {
 
 impl Life {
     pub(super) fn new(release: Release, root_hash: RootHash, consoles: Consoles, supervisor: Supervisor) -> Self {
-        let boot = Boot::new(&release.role, is_there);
+        let boot = Boot::new(&release.role, is_there).joining(Path::new(paths::KUBELET).exists());
         Self {
             release,
             root_hash,
@@ -202,6 +202,7 @@ impl Life {
             ("network", paths::NETWORK),
             ("time", paths::TIME),
             ("log", paths::LOG),
+            ("cluster", paths::CLUSTER),
             ("", paths::VOLUMES),
             ("", paths::UNITS),
             ("", paths::PROXIES),
@@ -215,8 +216,11 @@ impl Life {
             }
         }
         let given = |path: &str, none: &str| self.inputs.get(path).is_some_and(|text| !text.is_empty() && !text.contains(none));
+        let cluster = self.inputs.get(paths::CLUSTER).is_some_and(|text| !matches!(text.trim(), "" | "null"));
+        let cluster = self.boot.cluster_is_named(cluster);
         let stages = [
             (Stage::Network, true),
+            (Stage::Cluster, cluster),
             (Stage::Applied, true),
             (Stage::Log, given(paths::LOG, "\"receiver\":null")),
             (Stage::Volumes, given(paths::VOLUMES, "[]")),

@@ -10,6 +10,8 @@ pub struct MetaData {
     pub instance_id: Option<String>,
     /// `local-hostname`, else `hostname`.
     pub hostname: Option<String>,
+    /// `provider-id`.
+    pub provider_id: Option<String>,
 }
 
 /// Reads a meta-data: YAML, and so JSON, too.
@@ -31,7 +33,13 @@ pub fn read(bytes: &[u8]) -> Result<MetaData, SeedError> {
                 None => text("hostname")?,
             },
         },
+        provider_id: text("provider-id")?.filter(|id| is_provider_id(id)),
     })
+}
+
+/// Whether a text is a cloud's name for a machine, as a node carries it: `PROVIDER://ID`.
+fn is_provider_id(text: &str) -> bool {
+    text.len() <= 512 && text.contains("://") && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -41,8 +49,9 @@ mod tests {
     #[test]
     fn names_are_taken_and_the_rest_is_left() {
         let check = |text: &str, id: Option<&str>, hostname: Option<&str>| {
-            let expect = MetaData { instance_id: id.map(str::to_owned), hostname: hostname.map(str::to_owned) };
-            assert_eq!(read(text.as_bytes()).unwrap(), expect, "{text}");
+            let found = read(text.as_bytes()).unwrap();
+            let expect = MetaData { instance_id: id.map(str::to_owned), hostname: hostname.map(str::to_owned), ..found.clone() };
+            assert_eq!(found, expect, "{text}");
         };
         check("", None, None);
         check("# nothing\n", None, None);
@@ -51,6 +60,9 @@ mod tests {
         let capmox = "instance-id: 41ec1197-580f-460b-b41b-1dfefabe6e32\nlocal-hostname: node-1\nhostname: other\n\
                       provider-id: proxmox://41ec1197-580f-460b-b41b-1dfefabe6e32\nkubernetes-version: v1.33.1\n";
         check(capmox, Some("41ec1197-580f-460b-b41b-1dfefabe6e32"), Some("node-1"));
+        let provider = read(capmox.as_bytes()).unwrap().provider_id;
+        assert_eq!(provider.as_deref(), Some("proxmox://41ec1197-580f-460b-b41b-1dfefabe6e32"));
+        assert_eq!(read(b"provider-id: nothing\n").unwrap().provider_id, None);
         check("{\"instance_id\": \"i-1\", \"hostname\": \"h\", \"public-keys\": [\"k\"]}", Some("i-1"), Some("h"));
         check("instance-id: 42\nlocal-hostname: ''\nhostname: h\n", Some("42"), Some("h"));
     }

@@ -5,7 +5,7 @@
 pub mod meta_data;
 pub mod network_config;
 pub mod user_data;
-mod yaml;
+pub(crate) mod yaml;
 
 use super::platform::Platform;
 use user_data::UserData;
@@ -55,6 +55,7 @@ pub fn read(files: &Files, limit: u64) -> Result<Seed, SeedError> {
         let meta_data = meta_data::read(bytes)?;
         seed.platform.instance_id = meta_data.instance_id;
         seed.platform.hostname = meta_data.hostname;
+        seed.platform.provider_id = meta_data.provider_id;
     }
     if let Some(bytes) = &files.network_config {
         let found = network_config::read(bytes)?;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 const EVENTS: usize = 100_000;
 
 /// Reads one document. `None`: it is empty. The error is one line.
-pub(super) fn parse(text: &str) -> Result<Option<Value>, String> {
+pub(crate) fn parse(text: &str) -> Result<Option<Value>, String> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: EVENTS,

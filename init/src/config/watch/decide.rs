@@ -127,6 +127,7 @@ impl Watch {
             platform.source.get_or_insert(finding.source);
             platform.hostname = platform.hostname.or(said.hostname);
             platform.instance_id = platform.instance_id.or(said.instance_id);
+            platform.provider_id = platform.provider_id.or(said.provider_id);
             platform.network = platform.network.or(said.network);
         }
         if platform.is_empty() { kept } else { platform }

@@ -146,3 +146,41 @@ fn kubelet_may_start_once_its_files_are_there() {
     assert_eq!(effects("cluster kubelet=unconfigured"), [holds(false)]);
     assert_eq!(effects("cluster state=joining step=discovery"), []);
 }
+
+#[test]
+fn a_machine_for_a_cluster_is_ready_when_its_node_was() {
+    let base = [DISKS[0], DISKS[1], "config result=taken source=iso", "network usable=yes"];
+    let mut boot = Boot::new("worker", |_| true).joining(true);
+    hear(&mut boot, &base);
+    boot.applied = Found::Good;
+    let stands = |boot: &Boot, unready: &[&str]| match boot.standing(unready) {
+        Standing::Waiting { what, detail } => format!("{what}: {detail}"),
+        other => format!("{other:?}"),
+    };
+    assert!(!boot.cluster_is_named(false));
+    assert_eq!(stands(&boot, &["kubelet"]), "cluster: the machine config has no `[cluster]`");
+    assert!(boot.cluster_is_named(true));
+    for (line, expect) in [
+        ("cluster state=joining step=discovery", "cluster: joining: discovery"),
+        ("cluster state=refused cause=clock message=\"it is off\" remedy=\"set it\"", "cluster: it is off; set it"),
+        ("cluster changed=endpoint message=x", "cluster: it is off; set it"),
+        ("cluster kubelet=configured", "cluster: kubelet starts"),
+        ("cluster state=joined", "cluster: kubelet starts"),
+        ("cluster node=missing reason=gone crio=up healthz=up", "cluster: gone"),
+        (
+            "cluster node=not-ready waiting=cni crio=up healthz=up",
+            "cni: no network plugin has been installed in the cluster for this node yet",
+        ),
+        ("cluster node=ready crio=up healthz=up", "services: kubelet"),
+        // What happens later is named by the line itself.
+        ("cluster node=unknown reason=\"the API server is away\"", "services: kubelet"),
+    ] {
+        hear(&mut boot, &[line]);
+        assert_eq!(stands(&boot, &["kubelet"]), expect, "{line}");
+    }
+    assert_eq!(stands(&boot, &[]), "Ready");
+    assert!(boot.cluster_is_named(true));
+    assert_eq!(stands(&boot, &[]), "Ready");
+    // An image without kubelet joins nothing.
+    assert!(!Boot::new("base", |_| true).joining(false).cluster_is_named(true));
+}
