@@ -1,5 +1,6 @@
 //! `kmimage config`.
 
+mod join;
 mod seed;
 
 use super::Outcome;
@@ -19,6 +20,8 @@ Examples:
   kmimage config generate --hostname node-1 > node-1.toml     a document to start from, explained
   kmimage config validate node-1.toml                         judged as the machine will judge it
   kmimage config schema > machine-config.schema.json          for editors
+  kubeadm token create --print-join-command | kmimage config join -o node-1.toml
+                                                              a worker's, from what kubeadm prints
   kmimage config seed node-1.toml -o node-1.iso               a NoCloud volume that carries it
 
 docs/machine-config.md explains every key.")]
@@ -51,6 +54,8 @@ enum Command {
     },
     /// Print the JSON schema of machine configs.
     Schema,
+    /// Write a worker's machine config, from a `kubeadm join` line on standard input or an admin kubeconfig.
+    Join(join::Arguments),
     /// Write a NoCloud volume (ISO 9660, label cidata) that carries a machine config.
     Seed(seed::Arguments),
 }
@@ -86,6 +91,7 @@ pub fn main(arguments: &Arguments) -> Outcome {
         Command::Generate { role, hostname } => generate(role.as_deref(), hostname.as_deref())?,
         Command::Validate { file, role, json } => validate(file, role.as_deref(), *json)?,
         Command::Schema => print!("{}", reference::schema()),
+        Command::Join(arguments) => join::main(arguments)?,
         Command::Seed(arguments) => seed::main(arguments)?,
     }
     Ok(())

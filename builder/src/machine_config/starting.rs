@@ -21,7 +21,7 @@ pub fn document(role: Option<&str>, hostname: Option<&str>) -> Result<String, Ma
 }
 
 /// A text as a TOML string: JSON's are TOML's basic strings, but for the delete character, which JSON leaves bare.
-fn string(text: &str) -> String {
+pub(super) fn string(text: &str) -> String {
     serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }
 

@@ -89,7 +89,7 @@ pub(super) fn main(arguments: &Arguments) -> Outcome {
     Ok(())
 }
 
-fn put(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn put(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
