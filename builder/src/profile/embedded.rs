@@ -9,7 +9,7 @@ macro_rules! file {
 }
 
 /// `profiles/*.toml`.
-pub(super) const PROFILES: &[EmbeddedFile] = &[file!("profiles", "base.toml")];
+pub(super) const PROFILES: &[EmbeddedFile] = &[file!("profiles", "base.toml"), file!("profiles", "worker.toml")];
 
 /// `profiles/keyrings/*.gpg`.
 pub(super) const KEYRINGS: &[EmbeddedFile] = &[
@@ -22,13 +22,25 @@ pub(super) const KEYRINGS: &[EmbeddedFile] = &[
 ];
 
 /// `overlays/*`, by name.
-pub(super) const OVERLAYS: &[(&str, &[EmbeddedFile])] = &[("base", BASE)];
+pub(super) const OVERLAYS: &[(&str, &[EmbeddedFile])] = &[("base", BASE), ("worker", WORKER)];
 
 const BASE: &[EmbeddedFile] = &[
     file!("overlays/base", "overlay.toml"),
     file!("overlays/base", "rootfs/etc/hosts"),
     file!("overlays/base", "rootfs/etc/nsswitch.conf"),
     file!("overlays/base", "rootfs/usr/lib/modprobe.d/kmimage.conf"),
+];
+
+const WORKER: &[EmbeddedFile] = &[
+    file!("overlays/worker", "overlay.toml"),
+    file!("overlays/worker", "rootfs/etc/containers/policy.json"),
+    file!("overlays/worker", "rootfs/etc/containers/registries.conf"),
+    file!("overlays/worker", "rootfs/etc/containers/storage.conf"),
+    file!("overlays/worker", "rootfs/etc/crio/crio.conf.d/10-kmimage.conf"),
+    file!("overlays/worker", "rootfs/usr/lib/kmimage/services/crio.toml"),
+    file!("overlays/worker", "rootfs/usr/lib/kmimage/services/kubelet.toml"),
+    file!("overlays/worker", "rootfs/usr/lib/modules-load.d/worker.conf"),
+    file!("overlays/worker", "rootfs/usr/lib/sysctl.d/worker.conf"),
 ];
 
 #[cfg(test)]

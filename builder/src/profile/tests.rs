@@ -61,7 +61,7 @@ fn check(child: &str, expected: &str) {
 fn the_embedded_profiles_are_valid() {
     let nowhere = tempfile::tempdir().unwrap();
     let library = Library::new(nowhere.path());
-    assert_eq!(library.names().unwrap(), ["base"]);
+    assert_eq!(library.names().unwrap(), ["base", "worker"]);
     for listing in library.listings().unwrap() {
         let profile = load(&library, &listing.name).unwrap();
         assert_eq!(listing.description.unwrap(), profile.description);

@@ -13,6 +13,14 @@ pub const KUBELET: [(&str, &str); 6] = [
     ("kernel/keys/root_maxbytes", "25000000"),
 ];
 
+impl std::str::FromStr for Sysctl {
+    /// What is wrong, in one line.
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        name(text)
+    }
+}
+
 /// A name as sysctl.d(5) has it: dots separate, or slashes where the first separator is one; then dots belong to names.
 pub(super) fn name(text: &str) -> Result<Sysctl, String> {
     let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();

@@ -3,6 +3,7 @@
 //! What a config says outranks what the platform says; what neither says has its default here.
 
 mod etc;
+mod role;
 mod units;
 
 pub use etc::{Content, EtcFile};

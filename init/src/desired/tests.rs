@@ -120,3 +120,17 @@ fn children_get_what_they_need() {
     let network: Network = input(&wish, paths::NETWORK);
     assert_eq!(network.machine_id.as_deref(), Some(ID));
 }
+
+#[test]
+fn the_config_outranks_the_role() {
+    let text = "[kernel]\nmodules = [\"overlay\", \"own\"]\n[sysctl]\n\"net.ipv4.ip_forward\" = \"0\"\n\"vm.swappiness\" = \"1\"";
+    let pair = |path: &str, value: &str| (path.to_owned(), value.to_owned());
+    let role = crate::facts::role::Role {
+        modules: vec!["br_netfilter".to_owned(), "overlay".to_owned()],
+        sysctls: vec![pair("net/ipv4/ip_forward", "1"), pair("net/ipv6/conf/all/forwarding", "1")],
+    };
+    let wish = wish(text, &Platform::default()).over(&role);
+    assert_eq!(wish.modules, ["br_netfilter", "overlay", "own"]);
+    let expect = [("net/ipv6/conf/all/forwarding", "1"), ("net/ipv4/ip_forward", "0"), ("vm/swappiness", "1")];
+    assert_eq!(wish.sysctls, expect.map(|(path, value)| pair(path, value)));
+}

@@ -8,6 +8,7 @@ pub mod ext4;
 pub mod modules;
 pub mod mounts;
 pub mod release;
+pub mod role;
 
 use std::io;
 use std::path::{Path, PathBuf};

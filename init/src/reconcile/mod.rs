@@ -46,6 +46,8 @@ enum ReconcileError {
     Config(#[source] machine_config::MachineConfigError),
     #[error("writing down what children are to do")]
     Json(#[from] serde_json::Error),
+    #[error("what the image asks of machines of its role")]
+    Role(#[from] facts::FactError),
 }
 
 /// The applet: `apply [config]`. It ends well even if something failed, which it has said then.
@@ -81,7 +83,8 @@ fn wish(with_config: bool) -> Result<Desired, ReconcileError> {
     let platform: Option<Platform> =
         std::fs::read(Path::new(paths::PLATFORM)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let machine_id = machine_id();
-    Ok(desired(Inputs { config: &config, platform: &platform.unwrap_or_default(), machine_id: &machine_id })?)
+    let wish = desired(Inputs { config: &config, platform: &platform.unwrap_or_default(), machine_id: &machine_id })?;
+    Ok(wish.over(&facts::role::read()?))
 }
 
 fn read_config() -> Result<MachineConfig, ReconcileError> {
