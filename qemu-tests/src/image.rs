@@ -42,7 +42,7 @@ fn build(profile: &str, folder: &Path) -> PathBuf {
     build_with(profile, folder, profile, &[])
 }
 
-fn build_with(profile: &str, folder: &Path, name: &str, options: &[&OsStr]) -> PathBuf {
+pub(crate) fn build_with(profile: &str, folder: &Path, name: &str, options: &[&OsStr]) -> PathBuf {
     let output = self::folder().join(name);
     let mut kmimage = kmimage();
     kmimage.current_dir(folder).args(["build", "--profile", profile, "--output"]).arg(&output).arg("--lock").arg(lock());
@@ -53,7 +53,7 @@ fn build_with(profile: &str, folder: &Path, name: &str, options: &[&OsStr]) -> P
 }
 
 /// A copy of qemu-tests/library with the probe, freshly compiled, in its place. Unchanged files stay as they are.
-fn library() -> PathBuf {
+pub(crate) fn library() -> PathBuf {
     let (from, to) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("library"), folder().join("library"));
     let place = |relative: &Path, bytes: &[u8]| {
         let path = to.join(relative);
@@ -180,7 +180,7 @@ fn cargo() -> Command {
     cargo
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository's root")
 }
 

@@ -203,7 +203,8 @@ impl Vm {
     /// # Panics
     /// When the machine does not go off in time, or QEMU fails.
     pub fn power_off(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(90);
+        // A node lets its pods end first, and the host may be loaded.
+        let deadline = Instant::now() + Duration::from_secs(240);
         let status = loop {
             // None: it is off already.
             let _ = self.qmp.try_execute("system_powerdown", json!({}));

@@ -39,6 +39,7 @@ const WORKER: &[EmbeddedFile] = &[
     file!("overlays/worker", "rootfs/etc/crio/crio.conf.d/10-kmimage.conf"),
     file!("overlays/worker", "rootfs/usr/lib/kmimage/services/crio.toml"),
     file!("overlays/worker", "rootfs/usr/lib/kmimage/services/kubelet.toml"),
+    file!("overlays/worker", "rootfs/usr/lib/kmimage/services/login1.toml"),
     file!("overlays/worker", "rootfs/usr/lib/modules-load.d/worker.conf"),
     file!("overlays/worker", "rootfs/usr/lib/sysctl.d/worker.conf"),
 ];

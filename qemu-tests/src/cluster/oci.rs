@@ -4,6 +4,7 @@
 
 use crate::foreign::{program, run};
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// A file or link of an image.
@@ -34,6 +35,7 @@ pub fn write(folder: &Path, entries: &[(&str, Entry<'_>)], entrypoint: &[&str]) 
         match entry {
             Entry::Program(from) => {
                 fs_err::copy(from, &place).expect("a program");
+                fs_err::set_permissions(&place, PermissionsExt::from_mode(0o755)).expect("its mode");
             }
             Entry::Link(to) => fs_err::os::unix::fs::symlink(to, &place).expect("a link"),
             Entry::Folder => fs_err::create_dir_all(&place).expect("a folder"),
