@@ -169,7 +169,7 @@ fn random_token() -> Result<BootstrapToken, AdminError> {
     const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let random = fs_err::File::open("/dev/urandom").map_err(AdminError::Random)?;
     let mut text = String::new();
-    for byte in random.bytes() {
+    for byte in std::io::BufReader::with_capacity(64, random).bytes() {
         // Every letter as often as every other: 252 is the last multiple of 36.
         let letter = byte.map(|byte| (byte < 252).then(|| LETTERS.get(usize::from(byte % 36)))).map_err(AdminError::Random)?;
         text.extend(letter.flatten().map(|letter| char::from(*letter)));
