@@ -194,12 +194,13 @@ mod tests {
     fn the_workers_services_are_read() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../overlays/worker/rootfs/usr/lib/kmimage/services");
         let file = |name: &str| (name.to_owned(), std::fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap());
-        let services = image_services(&[file("crio"), file("kubelet")].into()).unwrap();
-        let [crio, kubelet] = services.as_slice() else { panic!("{services:?}") };
+        let services = image_services(&["crio", "kubelet", "login1"].map(file).into()).unwrap();
+        let [crio, kubelet, login1] = services.as_slice() else { panic!("{services:?}") };
         assert_eq!((crio.limited, crio.proxies, crio.reloads), (false, true, true));
         assert_eq!(kubelet.arguments_file.as_deref(), Some(crate::paths::KUBELET_ARGUMENTS));
         let crio_first = Need::Service("crio".to_owned());
         assert!(kubelet.service.needs.contains(&crio_first));
+        assert!(login1.stops_first && login1.limited && !kubelet.stops_first);
         assert!(kubelet.service.needs.contains(&Need::Condition(Condition::KubeletConfigured)));
     }
 }

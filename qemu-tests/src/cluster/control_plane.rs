@@ -174,7 +174,11 @@ impl<'a> ControlPlane<'a> {
     /// When kubeadm fails.
     pub fn join_line(&self) -> String {
         let mut kubeadm = self.netns.program(self.real.program("kubeadm"));
-        run(kubeadm.args(["token", "create", "--print-join-command", "--kubeconfig"]).arg(self.path("super-admin.conf")))
+        kubeadm.args(["token", "create", "--print-join-command", "--kubeconfig"]).arg(self.admin());
+        // What it warns of is not part of the line.
+        let output = kubeadm.output().expect("kubeadm");
+        assert!(output.status.success(), "kubeadm: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("a line")
     }
 
     /// The SHA-256 of the cluster's CA as kubeadm counts it, `sha256:<hex>`.
