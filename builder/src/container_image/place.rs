@@ -47,10 +47,11 @@ impl Place {
         Ok(Place::Archive(Archive::new(Blob::from_file(file).map_err(Fault::Read)?)?))
     }
 
-    /// A file of the place by its path; none if there is none.
+    /// A file of the place by its path; none if there is none. A path that leads out of the place leads nowhere.
     pub fn get(&self, name: &str) -> Result<Option<Blob>, Fault> {
+        let Some(name) = normal(name.as_bytes()) else { return Ok(None) };
         match self {
-            Place::Archive(archive) => Ok(archive.get(name)),
+            Place::Archive(archive) => Ok(archive.get(&name)),
             Place::Directory(directory) => match fs::File::open(directory.join(name)) {
                 Ok(file) => Blob::from_file(file.into_file()).map(Some).map_err(Fault::Read),
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -187,6 +187,41 @@ fn a_source_is_there_and_not_compressed_as_a_whole() {
 }
 
 #[test]
+fn a_path_in_an_image_stays_in_it() {
+    let mut builder = ::tar::Builder::new(Vec::new());
+    let mut put = |path: &str, link: Option<&str>| {
+        let mut header = ::tar::Header::new_ustar();
+        header.set_size(if link.is_some() { 0 } else { 4 });
+        header.set_mode(0o644);
+        match link {
+            Some(target) => {
+                header.set_entry_type(::tar::EntryType::Symlink);
+                builder.append_link(&mut header, path, target).unwrap();
+            }
+            None => builder.append_data(&mut header, path, &b"data"[..]).unwrap(),
+        }
+    };
+    put("a/layer.tar", None);
+    // As Docker links a layer that an image has twice.
+    put("b/layer.tar", Some("../a/layer.tar"));
+    put("c", Some("b/layer.tar"));
+    put("d", Some("../../a/layer.tar"));
+    let archive = Place::Archive(Archive::new(Blob::from_bytes(builder.into_inner().unwrap())).unwrap());
+    let len = |name: &str| archive.get(name).unwrap().map(|blob| blob.len());
+    assert_eq!(["a/layer.tar", "./a//layer.tar", "b/layer.tar"].map(len), [Some(4); 3]);
+    assert_eq!(["c", "d", "e", "../a/layer.tar"].map(len), [None; 4]);
+
+    let directory = tempfile::tempdir().unwrap();
+    fs_err::create_dir(directory.path().join("image")).unwrap();
+    fs_err::write(directory.path().join("outside"), "data").unwrap();
+    let place = Place::open(&directory.path().join("image")).unwrap();
+    let absolute = directory.path().join("outside");
+    for name in ["../outside", &*absolute.to_string_lossy()] {
+        assert!(place.get(name).unwrap().is_none(), "{name}");
+    }
+}
+
+#[test]
 fn zstd_chunked_is_read_as_zstd() {
     // Its table of contents lies in frames that a decoder passes over.
     let tar = tar(&[("a", Member::File(0o644, "1"))]);

@@ -12,6 +12,8 @@
 //! It lies in the verified root, and readers write nothing to it, not even a lock. An image may have what a host's tree may not: shells,
 //! set-uid files, libraries that only it needs. So it is laid into the tree after the host's was checked, and judged by one rule of its own,
 //! that there is no device node. Only root can look into it, as with CRI-O's own store: a set-uid file in it is nobody's way up.
+//!
+//! Where the image has CRI-O, its images are pinned: kubelet, short of disk space, would try to remove what can't be removed.
 
 mod layer;
 mod records;
@@ -29,6 +31,10 @@ use kmimage_contract::paths::IMAGES;
 use records::{ImageRecord, LayerRecord};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Where CRI-O reads its configuration from, and the file of it that pins the images.
+const CRIO: &str = "/etc/crio/crio.conf.d";
+const PINS: &str = "20-container-images.conf";
 
 /// What makes the store's own files.
 const STEP: Origin = Origin::Derive("image-store");
@@ -49,8 +55,23 @@ pub fn lay(
         writer.image(image, &layers)?;
     }
     writer.lists()?;
+    pin(tree, images);
     super::links::renumber(tree);
     Ok(images.iter().map(|image| facts(image, &layers)).collect())
+}
+
+/// Names every image in CRI-O's configuration; a file that an overlay has there stays.
+fn pin(tree: &mut Tree, images: &[ContainerImage]) {
+    let Ok(directory) = TreePath::new(CRIO) else { return };
+    let Ok(file) = directory.join(PINS) else { return };
+    if tree.get(&directory).is_none() || tree.get(&file).is_some() {
+        return;
+    }
+    // A name's grammar has nothing that TOML would want escaped.
+    let names: String = images.iter().flat_map(|image| &image.names).map(|name| format!("  \"{name}\",\n")).collect();
+    let head = "# The images in the verified root: kubelet has no use for asking that they be removed.";
+    let text = format!("{head}\n[crio.image]\npinned_images = [\n{names}]\n");
+    tree.insert(file, Entry::file(Content::from_bytes(text.into_bytes()), 0o644, STEP));
 }
 
 fn facts(image: &ContainerImage, layers: &Layers) -> manifest::ContainerImage {

@@ -228,6 +228,24 @@ fn a_damaged_layer_is_named() {
 }
 
 #[test]
+fn crio_is_told_to_keep_them() {
+    let made = [image("a.b/c:1", &Image::of(tar(&[]))), image("a.b/d:2", &Image::of(tar(&[])))];
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let mut tree = Tree::new();
+    lay(&mut tree, &made, &store, 1, &|_| {}).unwrap();
+    let file = TreePath::new("/etc/crio/crio.conf.d/20-container-images.conf").unwrap();
+    assert!(tree.get(&file).is_none(), "there is no CRI-O");
+
+    let mut tree = Tree::new();
+    tree.insert(file.parent().unwrap(), Entry::directory(Origin::Kmimage));
+    lay(&mut tree, &made, &store, 1, &|_| {}).unwrap();
+    let Kind::File(content) = &tree.get(&file).unwrap().kind else { panic!("no file") };
+    let text = String::from_utf8(content.to_vec().unwrap()).unwrap();
+    assert!(text.ends_with("[crio.image]\npinned_images = [\n  \"a.b/c:1\",\n  \"a.b/d:2\",\n]\n"), "{text}");
+}
+
+#[test]
 fn its_place_is_kmimages_own() {
     let made = [image("a.b/c:1", &Image::of(tar(&[])))];
     let directory = tempfile::tempdir().unwrap();
