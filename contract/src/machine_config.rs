@@ -17,6 +17,7 @@ mod model;
 pub mod network;
 mod pem;
 mod raw;
+mod registry;
 mod secret;
 mod sysctl;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use model::{
 };
 pub use network::Network;
 pub use pem::certificates;
+pub use registry::{Credentials, Mirror, Place, Registry};
 pub use secret::Secret;
 pub use sysctl::KUBELET as KUBELET_SYSCTLS;
 pub use validate::RESERVED_SERVICES;

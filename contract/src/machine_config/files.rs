@@ -6,8 +6,10 @@ use super::values;
 pub const FILE_FOLDER: &str = "/etc";
 
 /// Paths below [`FILE_FOLDER`] that are not a config's to write (whole folders, too), and what to do instead.
-pub const RESERVED_FILES: [(&str, &str); 21] = [
+pub const RESERVED_FILES: [(&str, &str); 23] = [
     ("/etc/cni/net.d", "CNI plugins write it while the machine runs"),
+    ("/etc/containers/registries.conf.d/50-machine.conf", "use `[registry]`"),
+    ("/etc/crio/auth.json", "use `[[registry.credentials]]`"),
     ("/etc/fstab", "use `[[volume]]`"),
     ("/etc/group", "it is the image's"),
     ("/etc/gshadow", "it is the image's"),

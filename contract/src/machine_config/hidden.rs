@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys whose values may be shown. A key that is missing here only hides more.
-const SHOWN: [&str; 62] = [
+const SHOWN: [&str; 66] = [
     "addresses",
     "bond",
     "bridge",
@@ -16,6 +16,7 @@ const SHOWN: [&str; 62] = [
     "capabilities",
     "cluster",
     "command",
+    "credentials",
     "dhcp",
     "disk",
     "driver",
@@ -27,6 +28,7 @@ const SHOWN: [&str; 62] = [
     "hosts",
     "http",
     "id",
+    "insecure",
     "interface",
     "kernel",
     "kubelet",
@@ -41,6 +43,7 @@ const SHOWN: [&str; 62] = [
     "memory-min",
     "metric",
     "minimum-ms",
+    "mirror",
     "mode",
     "modules",
     "mtu",
@@ -55,6 +58,7 @@ const SHOWN: [&str; 62] = [
     "provider-id",
     "readiness",
     "receiver",
+    "registry",
     "restart",
     "role",
     "routes",

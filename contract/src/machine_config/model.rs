@@ -3,6 +3,7 @@
 use super::cluster::Cluster;
 use super::kubelet::Kubelet;
 use super::network::Network;
+use super::registry::Registry;
 use super::secret::Secret;
 use super::values;
 use serde::Deserialize;
@@ -45,6 +46,8 @@ pub struct MachineConfig {
     pub cluster: Option<Cluster>,
     /// `[kubelet]`.
     pub kubelet: Kubelet,
+    /// `[registry]`.
+    pub registry: Registry,
 }
 
 /// Proxies for what the machine itself fetches, and for its services (as `http_proxy`, `https_proxy`, `no_proxy`).

@@ -2,8 +2,10 @@
 //! (docs/machine-config.md and the JSON schema are made from them).
 
 mod cluster;
+mod registry;
 
 pub(super) use cluster::RawCluster;
+pub(super) use registry::{RawCredentials, RawMirror, RawRegistry};
 
 use super::kubelet::RawSetting;
 use super::model::Filesystem;
@@ -60,6 +62,8 @@ pub(super) struct RawMachineConfig {
     /// Settings of kubelet: the keys of a KubeletConfiguration (kubelet.config.k8s.io/v1beta1) as it has them, such as `maxPods = 200`.
     /// They outrank those of the cluster (the ConfigMap kubelet-config); what the image depends on is refused by name.
     pub kubelet: Option<Located<BTreeMap<Text, RawSetting>>>,
+    /// Where container images come from.
+    pub registry: Option<Located<RawRegistry>>,
 }
 
 /// Who the machine is.

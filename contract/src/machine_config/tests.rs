@@ -1,6 +1,7 @@
 //! Documents that are refused, each with its whole message, and one that says everything.
 
 mod cluster;
+mod registry;
 
 use super::{
     Capability, Cidr, Condition, Host, LogProtocol, MAX_SIZE, MachineConfig, MachineConfigError, Need, Readiness, parse,

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod network;
+mod registry;
 pub(super) mod service;
 
 pub use service::RESERVED_SERVICES;
@@ -78,6 +79,7 @@ pub(super) fn validate(raw: &RawMachineConfig, context: &Context<'_>) -> Result<
         log: raw.log.receiver.as_ref().map(|text| context.value(text, str::parse)).transpose()?,
         cluster: cluster::cluster(raw, context)?,
         kubelet: cluster::kubelet(raw, context)?,
+        registry: registry::registry(raw, context)?,
     })
 }
 

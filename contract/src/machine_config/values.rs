@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 type Judged<T> = Result<T, String>;
 
 /// What a message shows of a value.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     if text.chars().nth(80).is_some() {
         shown.push_str("...");

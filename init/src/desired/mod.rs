@@ -3,6 +3,7 @@
 //! What a config says outranks what the platform says; what neither says has its default here.
 
 mod etc;
+mod registry;
 mod role;
 mod units;
 
@@ -81,6 +82,8 @@ pub fn desired(inputs: Inputs<'_>) -> Result<Desired, serde_json::Error> {
         .map(|volume| serde_json::json!({ "name": volume.name, "disk": volume.disk, "path": volume.path }))
         .collect();
     let services = units::services(config);
+    let mut etc = registry::files(&config.registry)?;
+    etc.extend(etc::files(config, machine_id));
     let inputs = BTreeMap::from([
         (paths::NETWORK, text(serde_json::to_string(&network))?),
         (paths::TIME, text(serde_json::to_string(&Time { servers: &config.time_servers }))?),
@@ -93,7 +96,7 @@ pub fn desired(inputs: Inputs<'_>) -> Result<Desired, serde_json::Error> {
     Ok(Desired {
         modules: config.modules.clone(),
         sysctls: config.sysctls.iter().map(|(sysctl, value)| (sysctl.path().to_owned(), value.clone())).collect(),
-        etc: etc::files(config, machine_id),
+        etc,
         inputs,
         services,
         hostname,
