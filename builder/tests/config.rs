@@ -62,3 +62,35 @@ fn the_schema_is_the_committed_one() {
     // What a run prints is normalised: an example's port looks like that of a server.
     assert_eq!(schema, binary.normalise(include_bytes!("../../docs/machine-config.schema.json")));
 }
+
+/// What kubeadm prints, through a pipe as an administrator has it.
+fn join(binary: &Binary, line: &str, arguments: &[&str]) -> (i32, String, String) {
+    binary.write("line", line);
+    let mut command = binary.command(&[&["config", "join"], arguments].concat());
+    let output = command.stdin(std::fs::File::open(binary.path("line")).unwrap()).output().unwrap();
+    (output.status.code().unwrap_or(-1), binary.normalise(&output.stdout), binary.normalise(&output.stderr))
+}
+
+#[test]
+fn a_join_line_becomes_a_config_that_only_its_owner_reads() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let binary = binary();
+    let hash = format!("sha256:{}", "ab".repeat(32));
+    let line =
+        format!("kubeadm join 10.0.0.1:6443 --token abcdef.hunter2hunter2hu \\\n\t--discovery-token-ca-cert-hash {hash} \n");
+    let expect = format!(
+        "version = 1\n\n[machine]\nrole = \"worker\"\nhostname = \"node-1\"\n\n[cluster]\nendpoint = \"10.0.0.1:6443\"\n\
+         token = \"abcdef.hunter2hunter2hu\"\nca-hashes = [\"{hash}\"]\n"
+    );
+    assert_eq!(join(&binary, &line, &["--hostname", "node-1"]), (0, expect.clone(), String::new()));
+    assert_eq!(join(&binary, &line, &["--hostname", "node-1", "-o", "node-1.toml"]), (0, String::new(), String::new()));
+    let file = binary.path("node-1.toml");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), expect);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+    binary.succeed(&["config", "validate", "node-1.toml", "--role", "worker"]);
+    let refused = join(&binary, &format!("{line} --control-plane"), &[]);
+    let message = "error: `--control-plane`: joining as a control plane is not built yet; only workers are\n";
+    assert_eq!(refused, (2, String::new(), message.to_owned()));
+    let (code, _, message) = join(&binary, &line, &["--ttl", "2h"]);
+    assert_eq!(code, 2, "{message}");
+}

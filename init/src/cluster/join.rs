@@ -22,13 +22,19 @@ pub(super) struct Joined {
     pub(super) access: Access,
 }
 
-/// Makes the steps; `kubelet` is the version of the image's, and `step` hears the name of each.
-pub(super) fn join(discovery: &Discovery, own: &Own, kubelet: &str, step: &mut dyn FnMut(&str)) -> Result<Joined, Refusal> {
+/// Makes the steps; `kubelet` says the version of the image's, and `step` hears the name of each.
+pub(super) fn join(
+    discovery: &Discovery,
+    own: &Own,
+    kubelet: impl FnOnce() -> Result<String, Refusal>,
+    step: &mut dyn FnMut(&str),
+) -> Result<Joined, Refusal> {
     step("discovery");
     let access = discovery::discover(discovery)?;
     let api = Api::new(&access)?;
     step("version");
-    not_newer(kubelet, &get(&api, "/version", "its version", &access)?)?;
+    let version = get(&api, "/version", "its version", &access)?;
+    not_newer(&kubelet()?, &version)?;
     step("kubelet-config");
     let kubelet_config = kubelet_config(&get(&api, KUBELET_CONFIG, "kubelet-config", &access)?)?;
     step("name");

@@ -158,15 +158,24 @@ impl Child {
 
     fn join(&mut self, input: &Input) -> Result<(), Refusal> {
         let own = Own::look()?;
-        let kubelet = own::kubelet_version(paths::KUBELET)?;
         // An address that is missing is no reason to make a join that kubelet can't go on with.
         arguments::render(&own.node, &input.cluster, &own, "")?;
         let (first, said) = (self.machine.is_first_try(), &mut self.step);
-        let joined = join::join(&input.cluster.discovery, &own, &kubelet, &mut |step| {
+        let mut step = |step: &str| {
             if first && said != step {
                 step.clone_into(said);
                 say(&StateLine::new("cluster").with("state", "joining").with("step", step));
             }
+        };
+        // A large program takes its time to say who it is; the cluster is asked meanwhile.
+        let joined = std::thread::scope(|scope| {
+            let kubelet = scope.spawn(|| own::kubelet_version(paths::KUBELET));
+            let version = || {
+                let died =
+                    |_| Refusal::Machine { what: "asking kubelet for its version".to_owned(), why: "it failed".to_owned() };
+                kubelet.join().map_err(died).flatten()
+            };
+            join::join(&input.cluster.discovery, &own, version, &mut step)
         })?;
         let authority: String = joined.access.authorities.iter().map(|certificate| certificate.pem.as_str()).collect();
         self.configure(&joined.record, input, &own)?;

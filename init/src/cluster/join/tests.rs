@@ -35,7 +35,7 @@ fn join_with(changed: Routes, discovery: Option<Discovery>, kubelet: &str) -> (R
         ca_hashes: vec![HASH.parse().unwrap()],
     });
     let mut steps = Vec::new();
-    let result = join(&discovery, &own(), kubelet, &mut |step| steps.push(step.to_owned()));
+    let result = join(&discovery, &own(), || Ok(kubelet.to_owned()), &mut |step| steps.push(step.to_owned()));
     (result, steps, address)
 }
 
@@ -106,6 +106,6 @@ fn no_refusal_shows_a_secret() {
          clusters: [{{name: a, cluster: {{server: \"https://{address}\", certificate-authority-data: {authority}}}}}]\n"
     );
     let discovery = Discovery::File { kubeconfig: kmimage_contract::machine_config::Secret::new(text), token: None };
-    let refusal = join(&discovery, &own(), "v1.36.2", &mut |_| {}).unwrap_err();
+    let refusal = join(&discovery, &own(), || Ok("v1.36.2".to_owned()), &mut |_| {}).unwrap_err();
     assert_eq!(refusal, Refusal::TokenUnknown { id: "(not shown)".to_owned() });
 }
