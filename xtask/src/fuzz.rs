@@ -34,8 +34,11 @@ pub(crate) fn replay() -> Outcome {
 pub(crate) fn main(seconds: &str) -> Outcome {
     let limit = format!("-max_total_time={seconds}");
     for name in targets()? {
+        let mut fuzz = cargo(&["fuzz", "run", "--sanitizer", "none", &name, "--", &limit]);
         // libFuzzer's instrumentation is an unstable compiler flag; this lets a stable compiler take it.
-        run(cargo(&["fuzz", "run", "--sanitizer", "none", &name, "--", &limit]).env("RUSTC_BOOTSTRAP", "1").current_dir(root()))?;
+        fuzz.env("RUSTC_BOOTSTRAP", "1").current_dir(root());
+        // What optimising at link time costs for each target is more than it gives in five minutes.
+        run(fuzz.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"))?;
     }
     Ok(())
 }
