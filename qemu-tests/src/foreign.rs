@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// A program, with the superuser's folders in PATH (sgdisk, fsck.fat and veritysetup are there, and need no superuser here).
 #[expect(clippy::disallowed_methods, reason = "others judge our bytes")]
@@ -49,6 +49,9 @@ pub fn python() -> &'static Path {
 /// # Panics
 /// When apt can't get it.
 pub fn from_trixie(package: &str, file: &str) -> PathBuf {
+    // One at a time: they share apt's folders.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let state = crate::image::folder().join("trixie");
     let unpacked = state.join(package);
     if !unpacked.join(file).exists() {

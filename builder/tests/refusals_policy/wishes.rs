@@ -64,7 +64,7 @@ fn an_unknown_profile() {
     let mini = [("mini", &*mini_profile(""))];
     for (name, hint) in [
         ("minni", "Did you mean `mini`?"),
-        ("worker", "Write ./profiles/worker.toml, or see `kmimage profiles`."),
+        ("storage", "Write ./profiles/storage.toml, or see `kmimage profiles`."),
         ("../debs", "A profile's name has lower-case letters, digits and `-`, 64 at most; see `kmimage profiles`."),
     ] {
         let known = profiles_and(&["mini"]).join(", ");

@@ -189,10 +189,10 @@ profiles/wrong.toml:1:1: unknown key `descrption`; did you mean `description`?
  1 | descrption = 1
    | ^^^^^^^^^^";
     let text = binary.succeed(&["profiles"]).stdout;
-    for line in ["base   The operating system alone: ", "mini   A miniature of a distribution\n"] {
+    for line in ["base    The operating system alone: ", "mini    A miniature of a distribution\n"] {
         assert!(text.contains(&format!("\n{line}")) || text.starts_with(line), "{text}");
     }
-    assert!(text.ends_with(&format!("\nwrong  cannot be read: {fault}\n")), "{text}");
+    assert!(text.ends_with(&format!("\nwrong   cannot be read: {fault}\n")), "{text}");
 
     let rows: Vec<Value> = serde_json::from_str(&binary.succeed(&["profiles", "--json"]).stdout).unwrap();
     let row = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap();

@@ -134,7 +134,7 @@ fn without_any_source_there_is_no_config() {
     assert_eq!(world.look(&mut watch, &[]), ["result=none"]);
     assert_eq!(world.look(&mut watch, &[]), Vec::<String>::new());
     assert_eq!(world.kept(), None);
-    assert_eq!(fs::read_to_string(world.path(paths::PLATFORM)).unwrap().matches("null").count(), 4);
+    assert_eq!(fs::read_to_string(world.path(paths::PLATFORM)).unwrap().matches("null").count(), 5);
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn bad_sources_are_refused_with_these_words() {
     fw_cfg(b"version = 1\n\xff", "opt/org.kmimage/config:2:1: not UTF-8");
     fw_cfg(&vec![b'#'; (1 << 20) + 1], "it has more than 1048576 bytes");
     fw_cfg(b"version = 1\n[machin]\n", "opt/org.kmimage/config:2:2: unknown key `machin`; did you mean `machine`?");
-    fw_cfg(b"version = 1\n[cluster]\n", "opt/org.kmimage/config:2:2: `cluster`: this release does not serve it yet");
+    fw_cfg(b"version = 1\n[addon]\n", "opt/org.kmimage/config:2:2: `addon`: this release does not serve it yet");
     let cmdline = |value: &str, source: &str, error: &str| {
         let expect = format!("result=refused source={source} error=\"{error}\"");
         assert_eq!(World::new(&format!("kmimage.config={value}")).says(), [expect]);
