@@ -180,7 +180,7 @@ fn cargo() -> Command {
     cargo
 }
 
-pub(crate) fn root() -> &'static Path {
+fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository's root")
 }
 

@@ -41,7 +41,9 @@ pub(crate) fn main(kubernetes: &Path, version: &str, crio: &Path) -> Outcome {
 
     let number = version.strip_prefix('v').ok_or("the version begins with v")?;
     let crio_version = crio_version(crio)?;
-    pack(&packages, &work, &kubelet(number, &work)).and_then(|()| pack(&packages, &work, &cri_o(&crio_version, &work, crio)))?;
+    for package in [kubelet(number, &work), cri_o(&crio_version, &work, crio)] {
+        pack(&packages, &work, &package)?;
+    }
     fs_err::remove_dir_all(&work)?;
     let versions = format!("Kubernetes {number}\nCRI-O {crio_version}\n");
     fs_err::write(folder.join("VERSIONS"), &versions)?;

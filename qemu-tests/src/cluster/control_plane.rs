@@ -11,20 +11,13 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Addresses of services.
-pub const SERVICES: &str = "10.96.0.0/16";
+const SERVICES: &str = "10.96.0.0/16";
 /// Addresses of pods; each node gets 256 of them, in the order in which nodes come.
-pub const PODS: &str = "10.244.0.0/16";
+const PODS: &str = "10.244.0.0/16";
 /// The bootstrap token that the cluster starts with.
-pub const TOKEN: &str = "abcdef.0123456789abcdef";
+const TOKEN: &str = "abcdef.0123456789abcdef";
 /// How long a part of the control plane may take to start.
 const START: Duration = Duration::from_secs(120);
-
-/// What may differ from a cluster as kubeadm makes it.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// How long certificates of nodes are valid: short ones are rotated while a test looks.
-    pub certificate_duration: Option<&'static str>,
-}
 
 /// A running control plane; it ends with the value.
 pub struct ControlPlane<'a> {
@@ -32,7 +25,6 @@ pub struct ControlPlane<'a> {
     real: Real,
     folder: TempDir,
     address: String,
-    options: Options,
     _etcd: Daemon,
     api_server: Option<Daemon>,
     controllers: Vec<Daemon>,
@@ -43,7 +35,7 @@ impl<'a> ControlPlane<'a> {
     ///
     /// # Panics
     /// With what the program said that did not start.
-    pub fn start(netns: &'a Netns, real: &Real, address: &str, options: Options) -> Self {
+    pub fn start(netns: &'a Netns, real: &Real, address: &str) -> Self {
         // etcd flushes to the disk with every write; in memory it does not wait for other machines' disks.
         let folder = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
         let mut etcd = netns.program(real.program("etcd"));
@@ -56,7 +48,6 @@ impl<'a> ControlPlane<'a> {
             real: real.clone(),
             folder,
             address: address.to_owned(),
-            options,
             _etcd: etcd,
             api_server: None,
             controllers: Vec::new(),
@@ -156,7 +147,6 @@ impl<'a> ControlPlane<'a> {
         ] {
             manager.arg(format!("--{option}={}", pki(file)));
         }
-        manager.args(self.options.certificate_duration.map(|duration| format!("--cluster-signing-duration={duration}")));
         let mut scheduler = self.netns.program(self.real.program("kube-scheduler"));
         scheduler.args([format!("--kubeconfig={}", self.text("scheduler.conf")), "--leader-elect=false".to_owned()]);
         self.controllers = vec![self.netns.spawn(&mut manager), self.netns.spawn(&mut scheduler)];
@@ -194,11 +184,6 @@ impl<'a> ControlPlane<'a> {
     /// An administrator's kubeconfig.
     pub fn admin(&self) -> PathBuf {
         self.path("super-admin.conf")
-    }
-
-    /// Where nodes find it.
-    pub fn endpoint(&self) -> String {
-        format!("{}:6443", self.address)
     }
 
     /// Runs kubectl as the administrator; returns what it printed.

@@ -1,20 +1,11 @@
-//! The worker's image, made of the real packages: the product itself, and one with the probe in it and what the tests' pods run.
+//! The worker's image, made of the real packages, with the probe in it and what the tests' pods run.
 
 use super::oci::{self, Entry};
 use super::real::Real;
-use crate::image::{build_with, library, root};
+use crate::image::{build_with, library};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-
-/// The output folder of profile `worker`, as a user has it who keeps the packages in a directory.
-///
-/// # Panics
-/// With kmimage's output when the build fails.
-pub fn worker(real: &Real) -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| build("worker", root(), real))
-}
 
 /// The output folder of profile `worker-test`: worker with the probe and the images of the tests' pods.
 ///

@@ -55,12 +55,4 @@ impl Real {
     pub fn packages(&self) -> PathBuf {
         self.folder.join("debs")
     }
-
-    /// What was built from what.
-    ///
-    /// # Panics
-    /// When it can't be read.
-    pub fn versions(&self) -> String {
-        fs_err::read_to_string(self.folder.join("VERSIONS")).expect("VERSIONS")
-    }
 }

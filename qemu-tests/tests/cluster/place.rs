@@ -1,6 +1,6 @@
 //! What every test here stands on: a network with a control plane in it, and machines that become its nodes.
 
-use kmimage_qemu_tests::cluster::control_plane::{ControlPlane, Options};
+use kmimage_qemu_tests::cluster::control_plane::ControlPlane;
 use kmimage_qemu_tests::cluster::image;
 use kmimage_qemu_tests::cluster::real::Real;
 use kmimage_qemu_tests::guest::{Guest, WritableDisk};
@@ -112,5 +112,5 @@ pub(crate) fn install_pod_network(plane: &ControlPlane<'_>) {
 
 /// Starts the control plane.
 pub(crate) fn control_plane<'a>(lan: &'a Netns, real: &Real) -> ControlPlane<'a> {
-    ControlPlane::start(lan, real, PLANE, Options::default())
+    ControlPlane::start(lan, real, PLANE)
 }
