@@ -4,10 +4,10 @@ use super::{Outcome, read, seed};
 use crate::failure::{Classified, Kind, io_kind};
 use crate::machine_config::join::admin::{self, Made};
 use crate::machine_config::join::kubeadm_line::{self, Line, LineError};
-use crate::machine_config::join::{self, Cluster, Join};
+use crate::machine_config::join::{self, Join};
 use anstream::{eprintln, print};
 use clap::Args;
-use kmimage_contract::machine_config::{Endpoint, MachineConfigError, Secret};
+use kmimage_contract::machine_config::{Discovery, Endpoint, MachineConfigError, Secret};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ pub(super) fn main(arguments: &Arguments) -> Outcome {
     let mut join = match &arguments.kubeconfig {
         Some(path) => {
             let Made { cluster, expires } = admin::make(&text(path)?, arguments.ttl, arguments.endpoint.clone())?;
-            if let Cluster::Token { token, .. } = &cluster {
+            if let Discovery::Token { token, .. } = &cluster {
                 eprintln!("made the bootstrap token {}, valid until {}", token.id(), expires.strftime("%F %T UTC"));
             }
             Join { cluster, hostname: None }
@@ -105,8 +105,8 @@ pub(super) fn main(arguments: &Arguments) -> Outcome {
 fn by_line(line: &str) -> Result<Join, JoinError> {
     let Line { endpoint, token, ca_hashes, node_name, discovery_file } = kubeadm_line::parse(line)?;
     let cluster = match (discovery_file, endpoint, token) {
-        (Some(path), _, token) => Cluster::File { kubeconfig: Secret::new(text(Path::new(&path))?), token },
-        (None, Some(endpoint), Some(token)) => Cluster::Token { endpoint, token, ca_hashes },
+        (Some(path), _, token) => Discovery::File { kubeconfig: Secret::new(text(Path::new(&path))?), token },
+        (None, Some(endpoint), Some(token)) => Discovery::Token { endpoint, token, ca_hashes },
         _ => return Err(LineError::NotOne.into()),
     };
     Ok(Join { cluster, hostname: node_name })

@@ -1,12 +1,11 @@
 //! By an admin kubeconfig: a bootstrap token is made in the cluster, and the authority's hash computed, so that nobody has to log in to a
 //! control-plane node. What is asked for is a Secret in kube-system and the ConfigMap cluster-info.
 
-use super::Cluster;
 use crate::failure::{Classified, Kind};
 use jiff::{SignedDuration, Timestamp};
 use kmimage_contract::certificate;
 use kmimage_contract::kubeconfig::{Access, Credentials, Kubeconfig, KubeconfigError};
-use kmimage_contract::machine_config::{BootstrapToken, CaHash, Endpoint};
+use kmimage_contract::machine_config::{BootstrapToken, CaHash, Discovery, Endpoint};
 use serde_json::{Value, json};
 use std::io::Read as _;
 use std::sync::Arc;
@@ -91,7 +90,7 @@ impl Classified for AdminError {
 #[derive(Debug)]
 pub struct Made {
     /// What a machine joins by.
-    pub cluster: Cluster,
+    pub cluster: Discovery,
     /// Until when.
     pub expires: Timestamp,
 }
@@ -112,7 +111,7 @@ pub fn make(kubeconfig: &str, lifetime: Duration, endpoint: Option<Endpoint>) ->
     let expires = SignedDuration::try_from(lifetime).ok().and_then(|lifetime| Timestamp::now().checked_add(lifetime).ok());
     let expires = expires.ok_or(AdminError::Expiration)?;
     api.create(&secret(&token, expires))?;
-    Ok(Made { cluster: Cluster::Token { endpoint, token, ca_hashes }, expires })
+    Ok(Made { cluster: Discovery::Token { endpoint, token, ca_hashes }, expires })
 }
 
 fn read(text: &str) -> Result<Access, AdminError> {

@@ -4,37 +4,16 @@ pub mod admin;
 pub mod kubeadm_line;
 
 use super::starting::string;
-use kmimage_contract::machine_config::{self, BootstrapToken, CaHash, Endpoint, MachineConfigError, Secret};
+use kmimage_contract::machine_config::{self, Discovery, MachineConfigError, Secret};
 use std::fmt::Write as _;
 
 /// What a machine joins by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Join {
     /// How it finds its cluster.
-    pub cluster: Cluster,
+    pub cluster: Discovery,
     /// The node's name, which is the machine's.
     pub hostname: Option<String>,
-}
-
-/// How a machine finds its cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cluster {
-    /// By a token and the authority's key.
-    Token {
-        /// An API server.
-        endpoint: Endpoint,
-        /// The token.
-        token: BootstrapToken,
-        /// Hashes of authorities' keys, one at least.
-        ca_hashes: Vec<CaHash>,
-    },
-    /// By a kubeconfig.
-    File {
-        /// Its text.
-        kubeconfig: Secret,
-        /// The token to join with, where it has no credentials.
-        token: Option<BootstrapToken>,
-    },
 }
 
 /// The machine config, judged as the machine will judge it. It holds secrets.
@@ -49,13 +28,13 @@ pub fn document(join: &Join) -> Result<Secret, MachineConfigError> {
         let _ = writeln!(text, "{key} = {value}");
     };
     match &join.cluster {
-        Cluster::Token { endpoint, token, ca_hashes } => {
+        Discovery::Token { endpoint, token, ca_hashes } => {
             add("endpoint", &string(&endpoint.to_string()));
             add("token", &string(token.whole().reveal()));
             let hashes: Vec<String> = ca_hashes.iter().map(|hash| string(&hash.to_string())).collect();
             add("ca-hashes", &format!("[{}]", hashes.join(", ")));
         }
-        Cluster::File { kubeconfig, token } => {
+        Discovery::File { kubeconfig, token } => {
             if let Some(token) = token {
                 add("token", &string(token.whole().reveal()));
             }
@@ -75,13 +54,15 @@ fn lines(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kmimage_contract::machine_config::{BootstrapToken, CaHash};
     use kmimage_contract::machine_config::{Discovery, parse};
 
     #[test]
     fn what_is_written_is_what_was_meant() {
         let hash: CaHash = format!("sha256:{}", "ab".repeat(32)).parse().unwrap();
         let token: BootstrapToken = "abcdef.0123456789abcdef".parse().unwrap();
-        let cluster = Cluster::Token { endpoint: "10.0.0.1:6443".parse().unwrap(), token: token.clone(), ca_hashes: vec![hash] };
+        let cluster =
+            Discovery::Token { endpoint: "10.0.0.1:6443".parse().unwrap(), token: token.clone(), ca_hashes: vec![hash] };
         let text = document(&Join { cluster, hostname: Some("node-1".to_owned()) }).unwrap();
         let expect = format!(
             "version = 1\n\n[machine]\nrole = \"worker\"\nhostname = \"node-1\"\n\n[cluster]\nendpoint = \"10.0.0.1:6443\"\n\
@@ -89,13 +70,13 @@ mod tests {
         );
         assert_eq!(text.reveal(), expect);
         for kubeconfig in ["clusters: []\n", "a: 'b'", "a: '''\n", "a:\tb\r\n"] {
-            let cluster = Cluster::File { kubeconfig: Secret::new(kubeconfig), token: Some(token.clone()) };
+            let cluster = Discovery::File { kubeconfig: Secret::new(kubeconfig), token: Some(token.clone()) };
             let text = document(&Join { cluster, hostname: None }).unwrap();
             let config = parse("t", text.reveal().as_bytes(), Some("worker")).unwrap();
             let Discovery::File { kubeconfig: read, .. } = config.cluster.unwrap().discovery else { panic!() };
             assert_eq!(read.reveal(), kubeconfig);
         }
-        let cluster = Cluster::File { kubeconfig: Secret::new("x"), token: None };
+        let cluster = Discovery::File { kubeconfig: Secret::new("x"), token: None };
         assert!(document(&Join { cluster, hostname: Some("Node 1".to_owned()) }).is_err());
     }
 }
