@@ -27,8 +27,11 @@ impl ImageName {
         let (rest, digest) = match text.split_once('@') {
             None => (text, None),
             Some((rest, digest)) => {
-                let hex = digest.strip_prefix("sha256:").and_then(|hex| hex.parse().ok());
-                let fault = || format!("`{text}` is no image name: behind the @ belong `sha256:` and 64 hexadecimal digits");
+                // The grammar knows lower case only.
+                let hex = digest.strip_prefix("sha256:").filter(|hex| !hex.bytes().any(|byte| byte.is_ascii_uppercase()));
+                let hex = hex.and_then(|hex| hex.parse().ok());
+                let fault =
+                    || format!("`{text}` is no image name: behind the @ belong `sha256:` and 64 lower-case hexadecimal digits");
                 (rest, Some(hex.ok_or_else(fault)?))
             }
         };
@@ -158,7 +161,17 @@ mod tests {
         check("flannel/flannel:1", &format!("`flannel/flannel:1` {short}flannel/flannel` {docker}"));
         check("docker.io/busybox:1", "`docker.io/busybox:1` is looked for as `docker.io/library/busybox`; write that");
         check("a.b/c", "`a.b/c` has neither a tag nor a digest; `a.b/c:latest` is what it would stand for");
-        check("a.b/c@sha256:12", "`a.b/c@sha256:12` is no image name: behind the @ belong `sha256:` and 64 hexadecimal digits");
+        check(
+            "a.b/c@sha256:12",
+            "`a.b/c@sha256:12` is no image name: behind the @ belong `sha256:` and 64 lower-case hexadecimal digits",
+        );
+        check(
+            &format!("a.b/c@sha256:{}", "A".repeat(64)),
+            &format!(
+                "`a.b/c@sha256:{}` is no image name: behind the @ belong `sha256:` and 64 lower-case hexadecimal digits",
+                "A".repeat(64)
+            ),
+        );
         check("a.b/c:-d", "`a.b/c:-d` is no image name: `-d` is no tag (letters, digits, `_`, `.`, `-`, 128 at most)");
         let path = "a path has lower-case letters and digits, parted by `.`, `_`, `-` or `/`";
         for bad in ["a.b/C:d", "a.b/c..d:e", "a.b/-c:d", "a.b/c/:d", "a.b/:d", "a.b/c_-d:e", "a.b/ü:d"] {

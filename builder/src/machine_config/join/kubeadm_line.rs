@@ -1,7 +1,7 @@
 //! The line `kubeadm join ...`, as `kubeadm init` and `kubeadm token create --print-join-command` print it. Pure.
 //!
 //! Flags may stand in any order, as `--flag value` or `--flag=value`; a backslash at a line's end goes on with the next. What a machine config
-//! can't say, and what is for a control plane, is refused by name. No message shows a token.
+//! can't say, and what is for a control plane, is refused by name. No message shows a value: any of them may be a token at the wrong place.
 
 use kmimage_contract::machine_config::{BootstrapToken, CaHash, Endpoint};
 
@@ -45,8 +45,11 @@ pub enum LineError {
     #[error("`--cri-socket`: the image has CRI-O, at its own socket")]
     OtherRuntime,
     /// A word that is no flag's.
-    #[error("`{0}` is one word too many: the API server's address is there already")]
-    TooMany(String),
+    #[error("the line has one word too many: the API server's address is there already")]
+    TooMany,
+    /// Two ways to find the cluster.
+    #[error("`--discovery-file` says where the API server is: its address is one word too many")]
+    TwoServers,
     /// A value that is not of its kind.
     #[error("`{flag}`: {why}")]
     Value {
@@ -79,8 +82,8 @@ pub fn parse(text: &str) -> Result<Line, LineError> {
     let mut address = None;
     while let Some(word) = words.next() {
         if !word.starts_with('-') {
-            if address.replace(word.clone()).is_some() {
-                return Err(LineError::TooMany(shown(&word)));
+            if address.replace(word).is_some() {
+                return Err(LineError::TooMany);
             }
             continue;
         }
@@ -97,13 +100,15 @@ pub fn parse(text: &str) -> Result<Line, LineError> {
         let known =
             TOKENS.contains(&flag) || [HASH, "--node-name", "--discovery-file", "--cri-socket", "--v", "-v"].contains(&flag);
         if !known {
-            return Err(LineError::Unknown(shown(flag)));
+            return Err(LineError::Unknown(flag.chars().take(80).flat_map(char::escape_debug).collect()));
         }
         let value = own.or_else(|| words.next()).ok_or_else(|| LineError::NoValue(flag.to_owned()))?;
         take(&mut line, flag, value)?;
     }
     if let Some(address) = address {
-        line.endpoint = Some(address.parse().map_err(|why| LineError::Value { flag: "kubeadm join", why })?);
+        let why = "behind it belongs the API server's address, HOST:PORT";
+        line.endpoint =
+            Some(address.parse().map_err(|_: String| LineError::Value { flag: "kubeadm join", why: why.to_owned() })?);
     }
     complete(line)
 }
@@ -112,7 +117,9 @@ fn take(line: &mut Line, flag: &str, value: String) -> Result<(), LineError> {
     match flag {
         HASH => {
             for hash in value.split(',') {
-                let hash = hash.parse().map_err(|why| LineError::Value { flag: HASH, why })?;
+                // What was given is not shown: it may be a token at the wrong place.
+                let why = "a hash is `sha256:` and 64 hexadecimal digits";
+                let hash = hash.parse().map_err(|_: String| LineError::Value { flag: HASH, why: why.to_owned() })?;
                 if !line.ca_hashes.contains(&hash) {
                     line.ca_hashes.push(hash);
                 }
@@ -136,7 +143,7 @@ fn take(line: &mut Line, flag: &str, value: String) -> Result<(), LineError> {
 fn complete(line: Line) -> Result<Line, LineError> {
     let missing = match &line {
         Line { discovery_file: Some(_), endpoint: None, .. } => None,
-        Line { discovery_file: Some(_), .. } => return Err(LineError::TooMany("--discovery-file".to_owned())),
+        Line { discovery_file: Some(_), .. } => return Err(LineError::TwoServers),
         Line { endpoint: None, .. } => Some("address of an API server (HOST:PORT)"),
         Line { token: None, .. } => Some("`--token`"),
         Line { ca_hashes, .. } if ca_hashes.is_empty() => Some("`--discovery-token-ca-cert-hash`"),
@@ -171,12 +178,6 @@ fn words(text: &str) -> Result<Vec<String>, LineError> {
     }
     words.extend(word);
     Ok(words)
-}
-
-fn shown(word: &str) -> String {
-    // It may be a token at the wrong place.
-    let secret = word.parse::<BootstrapToken>().is_ok();
-    if secret { "<not shown>".to_owned() } else { word.chars().take(80).flat_map(char::escape_debug).collect() }
 }
 
 #[cfg(test)]
@@ -241,7 +242,15 @@ mod tests {
             &format!("{good} --cri-socket unix:///run/containerd/containerd.sock"),
             "`--cri-socket`: the image has CRI-O, at its own socket",
         );
-        check(&format!("{good} {TOKEN}"), "`<not shown>` is one word too many: the API server's address is there already");
+        check(&format!("{good} {TOKEN}"), "the line has one word too many: the API server's address is there already");
+        check(
+            "kubeadm join a:1 --discovery-file f",
+            "`--discovery-file` says where the API server is: its address is one word too many",
+        );
+        check(
+            &format!("{good} {HASH} {TOKEN}"),
+            "`--discovery-token-ca-cert-hash`: a hash is `sha256:` and 64 hexadecimal digits",
+        );
         check(&format!("{good} --node-name"), "`--node-name` needs a value");
         check(
             &format!("{good} --tls-bootstrap-token bbbbbb.hunter2hunter2hu"),
@@ -259,6 +268,9 @@ mod tests {
             &format!("kubeadm join a:1 --token hunter2 {HASH} {a}"),
             "`--token`: a bootstrap token is 6 lower-case letters and digits, a dot, and 16 more (`kubeadm token create`)",
         );
-        check(&format!("kubeadm join a --token {TOKEN} {HASH} {a}"), "`kubeadm join`: `a` is not HOST:PORT");
+        check(
+            &format!("kubeadm join a --token {TOKEN} {HASH} {a}"),
+            "`kubeadm join`: behind it belongs the API server's address, HOST:PORT",
+        );
     }
 }
