@@ -12,7 +12,7 @@ pub fn own_id() -> u32 {
 }
 
 /// Replaces this process by a program without arguments and with an environment of its own. Returns only on failure.
-/// Signals are unblocked and have their default effect in the new program.
+/// Signals that this process blocks stay blocked in the new program.
 #[expect(clippy::disallowed_methods, reason = "nothing is started beside us: the process becomes the program")]
 pub fn become_program(path: &Path, environment: &[(&str, &str)]) -> io::Error {
     std::process::Command::new(path).env_clear().envs(environment.iter().copied()).exec()

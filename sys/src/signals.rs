@@ -26,7 +26,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Blocks the signals for this process and opens a descriptor for them. Programs that are started unblock them.
+    /// Blocks the signals for this process and opens a descriptor for them. Programs that [`crate::spawn::start`] starts have none blocked.
     #[expect(unsafe_code, reason = "rustix has neither signal masks nor signalfd")]
     pub fn open() -> io::Result<Self> {
         let mut set = MaybeUninit::<libc::sigset_t>::uninit();
@@ -63,6 +63,19 @@ impl Signals {
             }
         }
     }
+}
+
+/// Unblocks every signal in this thread. Makes one system call and allocates nothing: for the time between fork and exec, because a new
+/// program inherits what is blocked.
+#[expect(unsafe_code, reason = "rustix has no signal masks")]
+pub(crate) fn unblock_all() -> io::Result<()> {
+    let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset fills the set before anything reads it; sigprocmask takes a pointer to it that outlives the call.
+    let result = unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 impl AsFd for Signals {

@@ -104,8 +104,8 @@ impl AsFd for Pipe {
     }
 }
 
-/// Starts a program. Its session, control group, limits and capabilities are set before its first instruction; signals have their
-/// default effects. An error is the kernel's word on the step that failed, most often the program's file.
+/// Starts a program. Its session, control group, limits and capabilities are set before its first instruction; no signal is
+/// blocked, and each has its default effect. An error is the kernel's word on the step that failed, most often the program's file.
 ///
 /// Who calls this reaps the child ([`crate::process::reap`]).
 pub fn start(program: &Program) -> io::Result<Started> {
@@ -168,6 +168,8 @@ impl Setup {
 
     /// Runs between fork and exec: system calls only.
     fn apply(&self) -> io::Result<()> {
+        // Process 1 reads its signals, which blocks them; who starts with SIGTERM blocked can't be asked to end.
+        crate::signals::unblock_all()?;
         rustix::process::setsid()?;
         if let Some(cgroup) = &self.cgroup {
             // 0: who writes.
@@ -201,7 +203,7 @@ fn raise_open_files() {
 
 #[expect(unsafe_code, reason = "std has no safe way to do something between fork and exec")]
 fn run_before_exec(command: &mut Command, setup: Setup) {
-    // SAFETY: the closure makes system calls through rustix on memory that was made before the fork, allocates nothing and takes no
+    // SAFETY: the closure makes system calls on memory that was made before the fork, allocates nothing and takes no
     // lock, so it may run in the copy of a process that has other threads (fork(2), signal-safety(7)).
     unsafe { command.pre_exec(move || setup.apply()) };
 }

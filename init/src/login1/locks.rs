@@ -1,5 +1,6 @@
 //! Locks that delay a shutdown: each is a pipe whose other end its holder has. It is let go when that end is closed, however that comes.
 
+use super::tell;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -50,7 +51,9 @@ impl Locks {
             let mut buffer = [0; 64];
             while ours.read(&mut buffer).await.is_ok_and(|length| length > 0) {}
             let mut held = locks.held();
-            held.holders.remove(&number);
+            if let Some(who) = held.holders.remove(&number) {
+                tell(&format!("{who} delays a shutdown no longer"));
+            }
             locks.count.send_replace(held.holders.len());
         });
         Ok(Some(theirs.into()))

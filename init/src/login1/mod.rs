@@ -79,7 +79,7 @@ fn listen(socket: &Path) -> io::Result<UnixListener> {
 async fn prepare_for_shutdown(clients: &Clients, delay: Duration) {
     let holders = clients.locks().holders();
     if holders.is_empty() {
-        return;
+        return tell("nobody delays the shutdown");
     }
     tell(&format!("the shutdown waits for {}", holders.join(", ")));
     clients.announce_shutdown();
