@@ -125,11 +125,11 @@ fn time(der: &[u8]) -> Option<(u64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base64::{Form, decode};
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
 
     fn der(pem: &str) -> Vec<u8> {
         let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-        decode(Form::Standard, &body).unwrap()
+        BASE64_STANDARD.decode(&body).unwrap()
     }
 
     /// openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /O=system:nodes/CN=kubernetes -days 20000 -nodes;

@@ -3,8 +3,8 @@
 //! Files that it points to are refused by name: a kubeconfig that travels carries what it needs. So are programs and plugins that would
 //! bring credentials.
 
-use crate::base64::{Form, decode, encode};
 use crate::machine_config::{Certificate, Secret, certificates};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -189,7 +189,7 @@ fn credentials(user: &User) -> Result<Credentials, KubeconfigError> {
 
 fn text(key: &'static str, data: &str) -> Result<String, KubeconfigError> {
     let compact: String = data.split_ascii_whitespace().collect();
-    let bytes = decode(Form::Standard, &compact).ok_or_else(|| KubeconfigError::Malformed(key, "not base64".to_owned()))?;
+    let bytes = BASE64_STANDARD.decode(&compact).map_err(|_| KubeconfigError::Malformed(key, "not base64".to_owned()))?;
     String::from_utf8(bytes).map_err(|_| KubeconfigError::Malformed(key, "not PEM".to_owned()))
 }
 
@@ -200,14 +200,14 @@ impl Access {
         let mut cluster = json!({ "server": self.server });
         if !self.authorities.is_empty() {
             let pem: String = self.authorities.iter().map(|certificate| certificate.pem.as_str()).collect();
-            cluster["certificate-authority-data"] = Value::from(encode(Form::Standard, pem.as_bytes()));
+            cluster["certificate-authority-data"] = Value::from(BASE64_STANDARD.encode(pem.as_bytes()));
         }
         let user = match &self.credentials {
             Credentials::None => json!({}),
             Credentials::Token(token) => json!({ "token": token.reveal() }),
             Credentials::Certificate { chain, key } => json!({
-                "client-certificate-data": encode(Form::Standard, chain.reveal().as_bytes()),
-                "client-key-data": encode(Form::Standard, key.reveal().as_bytes()),
+                "client-certificate-data": BASE64_STANDARD.encode(chain.reveal().as_bytes()),
+                "client-key-data": BASE64_STANDARD.encode(key.reveal().as_bytes()),
             }),
         };
         let kubeconfig = json!({
@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn authority() -> String {
-        encode(Form::Standard, include_bytes!("certificate/ec.pem"))
+        BASE64_STANDARD.encode(include_bytes!("certificate/ec.pem"))
     }
 
     /// As kubeadm writes cluster-info: no context, no user.
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_current_context_decides_and_what_is_written_is_read() {
-        let data = |text: &str| encode(Form::Standard, text.as_bytes());
+        let data = |text: &str| BASE64_STANDARD.encode(text.as_bytes());
         let access = read(json!({
             "current-context": "b",
             "clusters": [{ "name": "x", "cluster": { "server": "https://x" } }, { "name": "y", "cluster": { "server": "https://y:1" } }],

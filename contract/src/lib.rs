@@ -2,7 +2,6 @@
 //!
 //! Everything here parses foreign bytes (a disk, a command line, a file of an image), so nothing here panics on any input.
 
-pub mod base64;
 pub mod boot_entry;
 pub mod certificate;
 pub mod cmdline;

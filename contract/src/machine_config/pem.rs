@@ -1,7 +1,7 @@
 //! Certificates as PEM text (RFC 7468), as far as a config is judged: well-formed, and nothing but certificates.
 
 use super::model::Certificate;
-use crate::base64::{Form, decode};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
@@ -33,7 +33,7 @@ pub fn certificates(text: &str) -> Result<Vec<Certificate>, String> {
         if !closed {
             return Err(format!("certificate {number} has no `-----END {label}-----`"));
         }
-        let der = decode(Form::Standard, &body).ok_or_else(|| format!("certificate {number} is not base64"))?;
+        let der = BASE64_STANDARD.decode(&body).map_err(|_| format!("certificate {number} is not base64"))?;
         if !is_one_sequence(&der) {
             return Err(format!("certificate {number} is cut off, or no certificate (not one DER sequence)"));
         }

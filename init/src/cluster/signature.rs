@@ -1,7 +1,7 @@
 //! The signature of cluster-info: a detached JWS (RFC 7515, appendix F) with HS256, whose key is the secret of a bootstrap token.
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use hmac::{Hmac, Mac as _};
-use kmimage_contract::base64::{Form, decode, encode};
 use kmimage_contract::machine_config::BootstrapToken;
 use serde::Deserialize;
 use sha2::Sha256;
@@ -22,17 +22,18 @@ pub(super) fn is_valid(jws: &str, content: &str, token: &BootstrapToken) -> bool
 fn signed_by(jws: &str, content: &str, id: &str, secret: &str) -> bool {
     // The content between the dots is left out.
     let Some((header, signature)) = jws.split_once("..") else { return false };
-    let Some(said) = decode(Form::Url, header).and_then(|json| serde_json::from_slice::<Header>(&json).ok()) else {
+    let Some(said) = BASE64_URL_SAFE_NO_PAD.decode(header).ok().and_then(|json| serde_json::from_slice::<Header>(&json).ok())
+    else {
         return false;
     };
-    let Some(signature) = decode(Form::Url, signature) else { return false };
+    let Ok(signature) = BASE64_URL_SAFE_NO_PAD.decode(signature) else { return false };
     if said.alg != "HS256" || said.kid != id {
         return false;
     }
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return false };
     mac.update(header.as_bytes());
     mac.update(b".");
-    mac.update(encode(Form::Url, content.as_bytes()).as_bytes());
+    mac.update(BASE64_URL_SAFE_NO_PAD.encode(content).as_bytes());
     mac.verify_slice(&signature).is_ok()
 }
 
@@ -63,9 +64,9 @@ mod tests {
     fn only_hs256_of_this_token_counts() {
         let signed = |header: &str| {
             let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-            let header = encode(Form::Url, header.as_bytes());
-            mac.update(format!("{header}.{}", encode(Form::Url, CONTENT.as_bytes())).as_bytes());
-            format!("{header}..{}", encode(Form::Url, &mac.finalize().into_bytes()))
+            let header = BASE64_URL_SAFE_NO_PAD.encode(header);
+            mac.update(format!("{header}.{}", BASE64_URL_SAFE_NO_PAD.encode(CONTENT)).as_bytes());
+            format!("{header}..{}", BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
         };
         let valid = |jws: &str| signed_by(jws, CONTENT, "joshua", SECRET);
         assert!(valid(&signed("{\"kid\":\"joshua\",\"alg\":\"HS256\"}")));

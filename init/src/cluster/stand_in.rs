@@ -4,7 +4,7 @@
 //! stand_in/*.pem are openssl's: `authority` has signed `server` (127.0.0.1), `expired`, `early` (valid from 2100 on) and `elsewhere`
 //! (another address), `other` has signed `strangers`; all have `server.key`. cluster-info.json was signed by Python's hmac.
 
-use kmimage_contract::base64::{Form, encode};
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -76,15 +76,15 @@ pub(super) fn status(code: u16, message: &str) -> Value {
 /// cluster-info for a server at this address, signed for [`TOKEN`].
 pub(super) fn cluster_info(address: &str, authority: &str) -> Value {
     use hmac::{Hmac, Mac as _};
-    let authority = encode(Form::Standard, authority.as_bytes());
+    let authority = BASE64_STANDARD.encode(authority);
     let text = format!(
         "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: {authority}\n    server: https://{address}\n  name: \"\"\n\
          contexts: null\ncurrent-context: \"\"\nkind: Config\npreferences: {{}}\nusers: null\n"
     );
     let (id, secret) = TOKEN.split_once('.').unwrap();
-    let header = encode(Form::Url, format!("{{\"alg\":\"HS256\",\"kid\":\"{id}\"}}").as_bytes());
+    let header = BASE64_URL_SAFE_NO_PAD.encode(format!("{{\"alg\":\"HS256\",\"kid\":\"{id}\"}}"));
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(format!("{header}.{}", encode(Form::Url, text.as_bytes())).as_bytes());
-    let jws = format!("{header}..{}", encode(Form::Url, &mac.finalize().into_bytes()));
+    mac.update(format!("{header}.{}", BASE64_URL_SAFE_NO_PAD.encode(&text)).as_bytes());
+    let jws = format!("{header}..{}", BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
     json!({ "kind": "ConfigMap", "data": { "kubeconfig": text, "jws-kubeconfig-abcdef": jws } })
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cluster::stand_in::{AUTHORITY, HASH, Routes, TOKEN, cluster_info as info_of, serve, status};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use kmimage_contract::machine_config::Secret;
 use serde_json::json;
 use std::io::Write as _;
@@ -131,7 +132,7 @@ fn nobody_and_somebody_else_are_told_apart() {
 #[test]
 fn a_kubeconfig_is_taken_with_its_credentials_or_the_token() {
     let cluster = |rest: &str| {
-        let authority = kmimage_contract::base64::encode(kmimage_contract::base64::Form::Standard, AUTHORITY.as_bytes());
+        let authority = BASE64_STANDARD.encode(AUTHORITY);
         format!("clusters:\n- name: a\n  cluster: {{server: \"https://x:1\", certificate-authority-data: {authority}}}\n{rest}")
     };
     let by = |text: &str, token: Option<&str>| {

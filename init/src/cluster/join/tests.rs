@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cluster::stand_in::{AUTHORITY, HASH, Routes, TOKEN, cluster_info, serve, status};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::json;
 
 const INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
@@ -99,7 +100,7 @@ fn each_refusal_has_its_name() {
 /// A token of a kubeconfig is no bootstrap token, and nothing of it is shown.
 #[test]
 fn no_refusal_shows_a_secret() {
-    let authority = kmimage_contract::base64::encode(kmimage_contract::base64::Form::Standard, AUTHORITY.as_bytes());
+    let authority = BASE64_STANDARD.encode(AUTHORITY);
     let address = serve(include_str!("../stand_in/server.pem"), |_| Vec::new());
     let text = format!(
         "current-context: c\ncontexts: [{{name: c, context: {{cluster: a, user: u}}}}]\nusers: [{{name: u, user: {{token: hunter2}}}}]\n\
