@@ -29,6 +29,8 @@ pub struct ImageService {
     pub proxies: bool,
     /// Whether a shutdown begins with it: everything else is stopped once it has ended.
     pub stops_first: bool,
+    /// Whether what it has started goes on when it ends (as systemd's `KillMode=process`); else all of its control group ends with it.
+    pub keeps_processes: bool,
 }
 
 /// What such a service may wait for besides others.
@@ -65,6 +67,8 @@ struct RawImageService {
     proxies: bool,
     #[serde(default)]
     stops_first: bool,
+    #[serde(default)]
+    keeps_processes: bool,
 }
 
 /// Reads all files, by the names of their services: together, because they need each other.
@@ -88,6 +92,7 @@ pub fn image_services(files: &BTreeMap<String, String>) -> Result<Vec<ImageServi
             reloads: own.reloads,
             proxies: own.proxies,
             stops_first: own.stops_first,
+            keeps_processes: own.keeps_processes,
         });
     }
     service::no_circle(&read.iter().map(|(_, (raw, _))| raw).zip(&contexts).collect::<Vec<_>>())?;
@@ -101,6 +106,7 @@ struct Own {
     reloads: bool,
     proxies: bool,
     stops_first: bool,
+    keeps_processes: bool,
 }
 
 /// What an image's service has in common with a config's, and the rest.
@@ -120,8 +126,9 @@ fn split(name: &str, raw: RawImageService) -> (RawService, Own) {
         reloads,
         proxies,
         stops_first,
+        keeps_processes,
     } = raw;
-    let own = Own { limited: capabilities.is_some(), arguments_file, reloads, proxies, stops_first };
+    let own = Own { limited: capabilities.is_some(), arguments_file, reloads, proxies, stops_first, keeps_processes };
     let service = RawService {
         // Its name is the file's: an error about it stands at the beginning.
         name: Located::at(name.to_owned(), 0..0),
@@ -197,6 +204,7 @@ mod tests {
         let services = image_services(&["crio", "kubelet", "login1"].map(file).into()).unwrap();
         let [crio, kubelet, login1] = services.as_slice() else { panic!("{services:?}") };
         assert_eq!((crio.limited, crio.proxies, crio.reloads), (false, true, true));
+        assert!(crio.keeps_processes && !kubelet.keeps_processes);
         assert_eq!(kubelet.arguments_file.as_deref(), Some(crate::paths::KUBELET_ARGUMENTS));
         let crio_first = Need::Service("crio".to_owned());
         assert!(kubelet.service.needs.contains(&crio_first));

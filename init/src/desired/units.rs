@@ -41,6 +41,7 @@ pub(crate) fn unit(service: &Service, proxy: Option<&Proxy>, also: &[String]) ->
         no_new_privileges: true,
         reloads: false,
         stops_first: false,
+        keeps_processes: false,
     }
 }
 

@@ -84,6 +84,7 @@ fn unit(service: &ImageService, further: &str, additions: &Additions) -> Unit {
     }
     unit.reloads = service.reloads;
     unit.stops_first = service.stops_first;
+    unit.keeps_processes = service.keeps_processes;
     let (remarks, arguments): (Vec<&str>, Vec<&str>) =
         further.lines().filter(|line| !line.is_empty()).partition(|line| line.starts_with('#'));
     unit.arguments.extend(arguments.into_iter().map(str::to_owned));

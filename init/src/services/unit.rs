@@ -41,6 +41,8 @@ pub struct Unit {
     pub reloads: bool,
     /// Whether a shutdown begins with it, whoever needs it: the others run until it has ended.
     pub stops_first: bool,
+    /// Whether what it has started goes on when it ends: its next run takes care of it. Else nothing of it is left.
+    pub keeps_processes: bool,
 }
 
 /// What the end of a program means.
@@ -129,6 +131,7 @@ impl Unit {
             no_new_privileges: false,
             reloads: false,
             stops_first: false,
+            keeps_processes: false,
         }
     }
 }

@@ -104,6 +104,10 @@ impl Entry {
             }
             (Event::Ended { unit, pid, exit, out_of_memory }, state) if state.pid() == Some(*pid) => {
                 let then = self.after(state, *exit, *out_of_memory, now);
+                if self.unit.keeps_processes {
+                    self.state = self.cleared(then);
+                    return Vec::new();
+                }
                 self.state = State::Clearing { then, until: now + CLEARING };
                 return vec![Action::KillAll { unit: unit.clone() }];
             }
@@ -180,7 +184,10 @@ impl Entry {
             }
             State::Stopping { pid, kill_at } if now >= kill_at => {
                 self.state = State::Killed { pid };
-                actions.push(Action::KillAll { unit: name.to_owned() });
+                actions.push(match self.unit.keeps_processes {
+                    true => Action::Tell { pid, what: Tell::Die },
+                    false => Action::KillAll { unit: name.to_owned() },
+                });
             }
             State::Clearing { then, until } if now >= until => self.state = self.cleared(then),
             State::Stopped if self.wanted => {

@@ -331,6 +331,22 @@ fn a_shutdown_begins_with_who_is_to_stop_first() {
 }
 
 #[test]
+fn who_keeps_its_processes_ends_alone() {
+    let keeper = Unit { keeps_processes: true, stop_within: MS * 500, ..unit(&[]) };
+    let mut bench = Bench::new(&[("crio", keeper)]);
+    bench.ends("crio", Exit::Signal(9));
+    bench.wait(200);
+    bench.did(&["start crio", "start crio"]);
+    // Nor is anything else killed when it doesn't end in time.
+    bench.want(&[]);
+    bench.wait(600);
+    bench.did(&["End crio", "Die crio"]);
+    bench.ends("crio", Exit::Signal(9));
+    bench.did(&[]);
+    assert!(bench.machine.is_at_rest());
+}
+
+#[test]
 fn needs_in_a_circle_do_not_hold_up_the_end() {
     let mut bench = Bench::new(&[("a", unit(&["go"])), ("b", unit(&["go", "a"]))]);
     bench.condition("go", true);
