@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Does what the words say: `cat PATH...`, `copy FROM TO`, `write PATH TEXT`, `fetch ADDRESS`, `echo`, `last-words SECONDS TEXT`.
+/// Does what the words say: `cat PATH...`, `copy FROM TO`, `write PATH TEXT`, `fetch ADDRESS`, `echo`, `last-words SECONDS TEXT`,
+/// `fill PATH`.
 pub(crate) fn main(words: &[String]) -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
@@ -14,6 +15,7 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
         ["write", path, text] => std::fs::write(path, text),
         ["fetch", address] => fetch(address),
         ["echo"] => echo(),
+        ["fill", path] => fill(path),
         ["last-words", seconds, text] => last_words(seconds.parse().unwrap_or(0), text),
         _ => return ExitCode::from(2),
     };
@@ -63,4 +65,21 @@ fn last_words(seconds: u64, text: &str) -> std::io::Result<()> {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         writeln!(std::io::stdout(), "{text}")
     })
+}
+
+/// Takes all space that its file system has, and keeps it.
+fn fill(path: &str) -> std::io::Result<()> {
+    let file = std::fs::File::create(path)?;
+    let (mut size, mut step) = (0, 1 << 30);
+    while step >= 4096 {
+        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), size, step) {
+            Ok(()) => size += step,
+            Err(rustix::io::Errno::NOSPC) => step /= 2,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    writeln!(std::io::stdout(), "filled {size}")?;
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
 }

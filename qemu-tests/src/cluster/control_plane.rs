@@ -28,6 +28,8 @@ pub struct ControlPlane<'a> {
     _etcd: Daemon,
     api_server: Option<Daemon>,
     controllers: Vec<Daemon>,
+    /// Of the certificates that nodes get.
+    lifetime: String,
 }
 
 impl<'a> ControlPlane<'a> {
@@ -51,6 +53,7 @@ impl<'a> ControlPlane<'a> {
             _etcd: etcd,
             api_server: None,
             controllers: Vec::new(),
+            lifetime: "8760h".to_owned(),
         };
         fs_err::write(plane.path("kubeadm.yaml"), plane.kubeadm_config()).expect("kubeadm's config");
         plane.kubeadm(&["init", "phase", "certs", "all"]);
@@ -132,6 +135,13 @@ impl<'a> ControlPlane<'a> {
         self.api_server = None;
     }
 
+    /// From now on the cluster's certificates for nodes last so long (`4m0s`). The controllers are started anew.
+    pub fn sign_for(&mut self, lifetime: &str) {
+        lifetime.clone_into(&mut self.lifetime);
+        self.controllers.clear();
+        self.start_controllers();
+    }
+
     fn start_controllers(&mut self) {
         let pki = |file: &str| self.text(&format!("pki/{file}"));
         let mut manager = self.netns.program(self.real.program("kube-controller-manager"));
@@ -139,6 +149,7 @@ impl<'a> ControlPlane<'a> {
         manager.args(["--leader-elect=false", "--allocate-node-cidrs=true"]);
         manager.args([format!("--cluster-cidr={PODS}"), format!("--service-cluster-ip-range={SERVICES}")]);
         manager.arg(format!("--kubeconfig={}", self.text("controller-manager.conf")));
+        manager.arg(format!("--cluster-signing-duration={}", self.lifetime));
         for (option, file) in [
             ("root-ca-file", "ca.crt"),
             ("cluster-signing-cert-file", "ca.crt"),
@@ -163,12 +174,28 @@ impl<'a> ControlPlane<'a> {
     /// # Panics
     /// When kubeadm fails.
     pub fn join_line(&self) -> String {
+        self.create_token(&["--print-join-command"])
+    }
+
+    fn create_token(&self, options: &[&str]) -> String {
         let mut kubeadm = self.netns.program(self.real.program("kubeadm"));
-        kubeadm.args(["token", "create", "--print-join-command", "--kubeconfig"]).arg(self.admin());
+        kubeadm.args(["token", "create", "--kubeconfig"]).arg(self.admin()).args(options);
         // What it warns of is not part of the line.
         let output = kubeadm.output().expect("kubeadm");
         assert!(output.status.success(), "kubeadm: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("a line")
+    }
+
+    /// A bootstrap token that has expired, and that the cluster has forgotten.
+    ///
+    /// # Panics
+    /// When kubeadm fails, or the cluster does not forget.
+    pub fn expired_token(&self) -> String {
+        let token = self.create_token(&["--ttl", "1s"]).trim().to_owned();
+        let secret = format!("bootstrap-token-{}", token.split('.').next().unwrap_or_default());
+        let find = ["get", "secrets", "--namespace", "kube-system", "--output", "name"];
+        self.until("end of the token", START, &find, |secrets| (!secrets.contains(&secret)).then_some(()));
+        token
     }
 
     /// The SHA-256 of the cluster's CA as kubeadm counts it, `sha256:<hex>`.

@@ -2,5 +2,7 @@
 
 pub mod control_plane;
 pub mod image;
+pub mod node;
 pub mod oci;
 pub mod real;
+pub mod registry;

@@ -88,6 +88,13 @@ pub struct Certificate {
     key: PathBuf,
 }
 
+impl Certificate {
+    /// The certificate's file and the key's.
+    pub fn files(&self) -> (&Path, &Path) {
+        (&self.certificate, &self.key)
+    }
+}
+
 impl Default for Authority {
     fn default() -> Self {
         Self::new()

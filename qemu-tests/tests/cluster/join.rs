@@ -1,10 +1,11 @@
 //! A machine becomes a node by the line that kubeadm prints, and does a node's work.
 
-use crate::place::{MINUTES, Node, control_plane, install_pod_network, network};
+use crate::survive::Running;
+use crate::{leftovers, pods};
 use kmimage_qemu_tests::cluster::control_plane::ControlPlane;
+use kmimage_qemu_tests::cluster::node::{MINUTES, Node, control_plane, install_pod_network, network};
 use kmimage_qemu_tests::cluster::real::Real;
 use kmimage_qemu_tests::vm::Vm;
-use std::time::Duration;
 
 #[test]
 fn tools_the_control_plane_is_a_real_one() {
@@ -39,19 +40,34 @@ fn vm_a_worker_joins_runs_pods_and_comes_back() {
     joined_cleanly(&vm, &plane);
 
     plane.apply(include_str!("manifests/web.yaml"));
-    pods_work(&plane);
+    pods::serve(&plane);
+    pods::have_volumes(&plane);
+    pods::forward_ports(&lan, &plane);
+    pods::look_into_the_node(&plane, "worker-1");
+    pods::drain_and_return(&plane, "worker-1");
+    pods::live_and_end(&plane);
+    leftovers::none(&node, &vm, &plane);
 
     vm.power_off();
     vm.assert_no_crash();
-    drop(vm);
     plane.wait_for_node("worker-1", false, MINUTES);
-    let mut vm = node.boot();
-    assert_eq!(vm.ready().config, "state");
-    plane.wait_for_node("worker-1", true, MINUTES);
-    assert!(!vm.console().contains("cluster state=joining"), "a node that has joined does not join again");
-    pods_work(&plane);
-    vm.power_off();
-    vm.assert_no_crash();
+    let mut running = Running { node: &node, vm }.boots(&plane, Node::boot);
+    had_its_last_words(&running.vm);
+    running.is_well(&plane, "switched off and on");
+    for service in ["crio", "kubelet"] {
+        running.service_is_killed(&plane, service);
+    }
+    running.vm.power_off();
+    running.vm.assert_no_crash();
+}
+
+/// A pod that needs 10 s to go had them when the machine went off.
+fn had_its_last_words(vm: &Vm) {
+    let mut probe = vm.probe();
+    let pods = probe.list("/var/log/pods");
+    let pod = pods.iter().find(|pod| pod.starts_with("default_last-words_")).unwrap_or_else(|| panic!("{pods:?}"));
+    let log = probe.read(&format!("/var/log/pods/{pod}/last-words/0.log"));
+    assert!(log.ends_with(" the last line\n"), "{log}");
 }
 
 /// What the join leaves behind, and what not.
@@ -63,18 +79,4 @@ fn joined_cleanly(vm: &Vm, plane: &ControlPlane<'_>) {
     assert!(version.contains(r#""kubeletVersion":"v1.36.2""#) && version.contains("cri-o://1.37.0"), "{version}");
     let processes = probe.processes();
     assert!(processes.iter().all(|process| !process.is_zombie()), "{processes:#?}");
-}
-
-/// Three replicas run, are reached by their service, and can be looked into.
-fn pods_work(plane: &ControlPlane<'_>) {
-    let replicas = ["get", "deployment", "web", "-o", "jsonpath={.status.readyReplicas}"];
-    plane.until("three replicas", MINUTES, &replicas, |said| (said == "3").then_some(()));
-    let pods = plane.kubectl(&["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}"]);
-    let pod = pods.split_whitespace().next().unwrap();
-    // By the rules that the real kube-proxy makes, from within a pod.
-    let fetch = ["exec", pod, "--", "/probe", "pod", "fetch", "10.96.0.80:80"];
-    plane.until("the service", Duration::from_secs(60), &fetch, |said| (said == "hello from a pod\n").then_some(()));
-    plane.kubectl(&["logs", pod]);
-    let logs = plane.kubectl(&["get", "--raw", "/api/v1/nodes/worker-1/proxy/logs/"]);
-    assert!(logs.contains("pods/"), "{logs}");
 }

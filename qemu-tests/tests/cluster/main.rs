@@ -3,5 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
+mod frugal;
 mod join;
-mod place;
+mod leftovers;
+mod pair;
+mod pods;
+mod pull;
+mod refuse;
+mod survive;

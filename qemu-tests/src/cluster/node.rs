@@ -1,24 +1,26 @@
-//! What every test here stands on: a network with a control plane in it, and machines that become its nodes.
+//! What tests of nodes stand on: a network with a control plane in it, and machines that become its nodes.
 
-use kmimage_qemu_tests::cluster::control_plane::ControlPlane;
-use kmimage_qemu_tests::cluster::image;
-use kmimage_qemu_tests::cluster::real::Real;
-use kmimage_qemu_tests::guest::{Guest, WritableDisk};
-use kmimage_qemu_tests::image::{artefact, kmimage};
-use kmimage_qemu_tests::netns::Netns;
-use kmimage_qemu_tests::vm::Vm;
+use super::control_plane::ControlPlane;
+use super::image;
+use super::real::Real;
+use crate::foreign::{program, run};
+use crate::guest::{Guest, WritableDisk};
+use crate::image::{artefact, kmimage};
+use crate::netns::Netns;
+use crate::vm::Vm;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
 
 /// Where the control plane is.
-pub(crate) const PLANE: &str = "10.77.0.1";
+pub const PLANE: &str = "10.77.0.1";
 /// In an emulated machine everything takes its time.
-pub(crate) const MINUTES: Duration = Duration::from_secs(300);
+pub const MINUTES: Duration = Duration::from_secs(300);
 
 /// A network with room for three machines. Its control plane and machines borrow it.
-pub(crate) fn network() -> Netns {
+pub fn network() -> Netns {
     let lan = Netns::new();
     lan.bridge("br0", &["10.77.0.1/24"]);
     for tap in ["tap1", "tap2", "tap3"] {
@@ -33,7 +35,7 @@ pub(crate) fn network() -> Netns {
 }
 
 /// A machine and its disk: the test image, on 8 GiB.
-pub(crate) struct Node<'a> {
+pub struct Node<'a> {
     number: u8,
     lan: &'a Netns,
     disk: WritableDisk,
@@ -42,21 +44,23 @@ pub(crate) struct Node<'a> {
 
 impl<'a> Node<'a> {
     /// The machine of this number (1 to 3), not started.
-    pub(crate) fn new(lan: &'a Netns, real: &Real, number: u8) -> Self {
+    pub fn new(lan: &'a Netns, real: &Real, number: u8) -> Self {
         let disk = WritableDisk::of(&artefact(image::test(real), ".qcow2"), Some(8));
         Self { number, lan, disk, folder: tempfile::tempdir().unwrap() }
     }
 
-    pub(crate) fn name(&self) -> String {
+    /// Its host name, and the node's.
+    pub fn name(&self) -> String {
         format!("worker-{}", self.number)
     }
 
-    pub(crate) fn address(&self) -> String {
+    /// Its address on the network.
+    pub fn address(&self) -> String {
         format!("10.77.0.{}", 10 + self.number)
     }
 
     /// A machine config with this machine's name and address, made of the line that kubeadm prints.
-    pub(crate) fn config(&self, plane: &ControlPlane<'_>) -> String {
+    pub fn config(&self, plane: &ControlPlane<'_>) -> String {
         let mut join = kmimage();
         join.args(["config", "join", "--hostname", &self.name()]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut join = join.spawn().unwrap();
@@ -81,23 +85,39 @@ impl<'a> Node<'a> {
         Guest::of(&self.disk.path()).with_probe().disk(&self.disk).memory(1024).cpus(2).agent().tap(self.lan, &tap, &self.mac())
     }
 
-    /// Boots with a machine config in a seed.
-    pub(crate) fn boot_with(&self, config: &str) -> Vm {
-        let (document, seed) = (self.folder.path().join("node.toml"), self.folder.path().join("seed.iso"));
+    /// A NoCloud volume with this machine config.
+    pub fn seed(&self, name: &str, config: &str) -> PathBuf {
+        let (document, seed) = (self.folder.path().join("node.toml"), self.folder.path().join(format!("{name}.iso")));
         fs_err::write(&document, config).unwrap();
         let status = kmimage().args(["config", "seed"]).arg(&document).arg("-o").arg(&seed).status().unwrap();
         assert!(status.success(), "kmimage config seed: {status}");
-        self.guest().cdrom(&seed).start()
+        seed
+    }
+
+    /// Boots with a machine config in a seed, in its first CD drive.
+    pub fn boot_with(&self, config: &str) -> Vm {
+        self.boot_as(|guest| guest.cdrom(&self.seed("seed", config)))
     }
 
     /// Boots again, from its disk alone.
-    pub(crate) fn boot(&self) -> Vm {
-        self.guest().start()
+    pub fn boot(&self) -> Vm {
+        self.boot_as(|guest| guest)
+    }
+
+    /// Boots a machine that is special in some way.
+    pub fn boot_as(&self, special: impl FnOnce(Guest<'a>) -> Guest<'a>) -> Vm {
+        special(self.guest()).start()
     }
 }
 
+/// A machine whose clock is off at its start: by so much, as date(1) says it.
+pub fn with_clock<'a>(guest: Guest<'a>, off: &str) -> Guest<'a> {
+    let now = run(program("date").args(["--utc", &format!("--date={off}"), "+%Y-%m-%dT%H:%M:%S"]));
+    guest.option("-rtc", format!("base={}", now.trim()))
+}
+
 /// Has the cluster install a pod network on every node that comes, as flannel does.
-pub(crate) fn install_pod_network(plane: &ControlPlane<'_>) {
+pub fn install_pod_network(plane: &ControlPlane<'_>) {
     let mut data = String::new();
     for number in 1..=3 {
         let conflist = format!(
@@ -111,6 +131,6 @@ pub(crate) fn install_pod_network(plane: &ControlPlane<'_>) {
 }
 
 /// Starts the control plane.
-pub(crate) fn control_plane<'a>(lan: &'a Netns, real: &Real) -> ControlPlane<'a> {
+pub fn control_plane<'a>(lan: &'a Netns, real: &Real) -> ControlPlane<'a> {
     ControlPlane::start(lan, real, PLANE)
 }
