@@ -2,9 +2,11 @@
 //!
 //! Children say what they found in state lines; each changes one fact here. Nothing else decides whether the machine is ready.
 
+mod cluster;
 #[cfg(test)]
 mod tests;
 
+use cluster::Cluster;
 use kmimage_contract::machine_config::Condition;
 use kmimage_contract::state_line::StateLine;
 use std::collections::BTreeMap;
@@ -60,22 +62,6 @@ pub(super) enum Config {
         /// What is wrong with it.
         error: String,
     },
-}
-
-/// How the machine stands with the cluster that it is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Cluster {
-    /// It has no kubelet.
-    Unneeded,
-    /// It has not been Ready there in this boot.
-    Waiting {
-        /// What it waits for.
-        what: &'static str,
-        /// What is known of that.
-        detail: String,
-    },
-    /// Its node was seen Ready. What happens later is said, and is no step back.
-    Seen,
 }
 
 /// What follows from something that a child said.
@@ -144,30 +130,13 @@ impl Boot {
 
     /// The same for an image with a kubelet: such a machine is for a cluster.
     pub(super) fn joining(mut self, has_kubelet: bool) -> Self {
-        if has_kubelet {
-            self.cluster = Cluster::Waiting { what: "cluster", detail: String::new() };
-        }
+        self.cluster = Cluster::of(has_kubelet);
         self
     }
 
     /// Takes in whether the config names a cluster; whether there is one to join.
     pub(super) fn cluster_is_named(&mut self, named: bool) -> bool {
-        const NONE: &str = "the machine config has no `[cluster]`";
-        match &mut self.cluster {
-            Cluster::Unneeded => false,
-            Cluster::Waiting { detail, .. } if named => {
-                if detail == NONE {
-                    detail.clear();
-                }
-                true
-            }
-            cluster => {
-                if !named {
-                    *cluster = Cluster::Waiting { what: "cluster", detail: NONE.to_owned() };
-                }
-                named
-            }
-        }
+        self.cluster.is_named(named)
     }
 
     /// Takes in what a built-in child said.
@@ -291,11 +260,7 @@ impl Boot {
     /// How the join and the node do. `kubelet=configured`: kubelet's files are there, or others than before; its arguments are read before
     /// it may start.
     fn hear_cluster(&mut self, line: &StateLine) -> Vec<Effect> {
-        if let Cluster::Waiting { .. } = self.cluster
-            && let Some(cluster) = cluster(line)
-        {
-            self.cluster = cluster;
-        }
+        self.cluster.hear(line);
         let holds = |holds| Effect::Condition(Condition::KubeletConfigured.name(), holds);
         match line.get("kubelet") {
             Some("configured") => vec![Effect::ServicesChanged, holds(true)],
@@ -370,24 +335,6 @@ impl Boot {
             Config::Taken { source } => source,
             _ => "none",
         }
-    }
-}
-
-/// What a line of the child `cluster` says of the wait for a Ready node. `None`: nothing.
-fn cluster(line: &StateLine) -> Option<Cluster> {
-    let text = |key| line.get(key).unwrap_or_default();
-    let waiting = |detail: String| Some(Cluster::Waiting { what: "cluster", detail });
-    match (line.get("node"), line.get("state"), line.get("kubelet")) {
-        (Some("ready"), ..) => Some(Cluster::Seen),
-        (Some(_), ..) if line.get("waiting") == Some("cni") => {
-            let detail = "no network plugin has been installed in the cluster for this node yet".to_owned();
-            Some(Cluster::Waiting { what: "cni", detail })
-        }
-        (Some(_), ..) => waiting(text("reason").to_owned()),
-        (_, Some("joining"), _) => waiting(format!("joining: {}", text("step"))),
-        (_, Some("refused"), _) => waiting(format!("{}; {}", text("message"), text("remedy"))),
-        (_, _, Some("configured")) => waiting("kubelet starts".to_owned()),
-        _ => None,
     }
 }
 
