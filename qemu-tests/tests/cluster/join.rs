@@ -5,6 +5,9 @@ use crate::{leftovers, pods};
 use kmimage_qemu_tests::cluster::control_plane::ControlPlane;
 use kmimage_qemu_tests::cluster::node::{MINUTES, Node, control_plane, install_pod_network, network};
 use kmimage_qemu_tests::cluster::real::Real;
+use kmimage_qemu_tests::foreign::run;
+use kmimage_qemu_tests::image::program;
+use kmimage_qemu_tests::netns::Netns;
 use kmimage_qemu_tests::vm::Vm;
 
 #[test]
@@ -17,10 +20,26 @@ fn tools_the_control_plane_is_a_real_one() {
     assert!(line.starts_with("kubeadm join 10.77.0.1:6443 --token ") && line.contains(&plane.ca_hash()), "{line}");
     let config = plane.kubectl(&["get", "configmap", "-n", "kube-system", "kubelet-config", "-o", "yaml"]);
     assert!(config.contains("KubeletConfiguration"), "{config}");
+    an_administrator_makes_a_config(&lan, &plane);
     plane.stop_api_server();
     assert!(plane.try_kubectl(&["get", "nodes"]).is_err());
     plane.start_api_server();
     plane.kubectl(&["get", "nodes"]);
+}
+
+/// From an administrator's kubeconfig: the token is the cluster's from then on.
+fn an_administrator_makes_a_config(lan: &Netns, plane: &ControlPlane<'_>) {
+    let mut join = lan.program(program("kmimage"));
+    join.args(["config", "join", "--hostname", "worker-9", "--ttl", "2h", "--kubeconfig"]).arg(plane.admin());
+    let config = run(&mut join);
+    let key = |key: &str| {
+        config.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = ")).unwrap_or_else(|| panic!("{config}"))
+    };
+    assert_eq!(key("endpoint"), "\"10.77.0.1:6443\"");
+    assert_eq!(key("ca-hashes"), format!("[\"{}\"]", plane.ca_hash()));
+    let (id, _) = key("token").trim_matches('"').split_once('.').unwrap();
+    let secret = ["get", "secret", "-n", "kube-system", &format!("bootstrap-token-{id}"), "-o", "jsonpath={.type}"];
+    assert_eq!(plane.kubectl(&secret), "bootstrap.kubernetes.io/token");
 }
 
 #[test]
