@@ -12,6 +12,7 @@ mod modules;
 mod permissions;
 mod programs;
 mod scripts;
+mod services;
 
 pub use error::{CheckError, Violation, Waiver};
 
@@ -37,6 +38,7 @@ fn check_with(tree: &Tree, facts: &Facts, exceptions: &[Exception]) -> Result<Ve
     links::check(tree, &mut found);
     modules::check(tree, facts, &mut found)?;
     devices::check(tree, &mut found);
+    services::check(tree, &mut found)?;
 
     let mut needed = vec![false; exceptions.len()];
     let mut violations = found.violations;

@@ -357,3 +357,23 @@ fn the_error_names_every_place_and_the_ways_out() {
         ]
     );
 }
+
+#[test]
+fn services_are_what_init_reads_and_have_their_programs() {
+    let service = |tree: &mut Tree, name: &str, text: &str| {
+        put(tree, &format!("{}/{name}", kmimage_contract::paths::SERVICES), text.as_bytes(), &overlay("worker"));
+    };
+    assert_eq!(breaks(|tree| service(tree, "good.toml", "command = [\"/usr/bin/tool\"]")), [""; 0]);
+    // Not init's to read.
+    assert_eq!(breaks(|tree| service(tree, "README", "?")), [""; 0]);
+    assert_eq!(
+        breaks(|tree| service(tree, "odd.toml", "command = [\"/usr/bin/tool\"]\nneeds = [\"nobody\"]")),
+        [
+            "/usr/lib/kmimage/services/odd.toml is no service that init understands: 2:10: `odd` needs `nobody`, and there is no such service; known here: network, time, state, var, applied, kubelet-configured, odd [overlay worker]"
+        ]
+    );
+    assert_eq!(
+        breaks(|tree| service(tree, "gone.toml", "command = [\"/usr/bin/gone\"]")),
+        ["/usr/lib/kmimage/services/gone.toml runs /usr/bin/gone, which is not in the image [overlay worker]"]
+    );
+}
