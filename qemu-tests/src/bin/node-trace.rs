@@ -31,7 +31,7 @@ fn boot(name: &str, mut vm: Vm) -> (Duration, Duration) {
     vm.ready();
     let log = vm.probe().kernel_log();
     vm.power_off();
-    let trace = Trace::of(&log).unwrap_or_else(|| panic!("no trace in the kernel's log: {log:#?}"));
+    let trace = Trace::of(&log).expect("`ready` in the kernel's log");
     let times = (trace.kernel, trace.kernel + trace.init());
     row(name, times);
     times

@@ -36,6 +36,6 @@ fn every_process_has_a_reason(vm: &Vm) {
         let program = process.command.first().map_or("", String::as_str);
         let known = EXPECTED.contains(&program) || program == "/usr/lib/kmimage/probe";
         assert!(known, "nobody asked for {:?} of {}", process.command, process.cgroup);
-        println!("PSS {} KiB, RSS {} KiB: {}", process.pss_kib, process.rss_kib, process.command.join(" "));
+        eprintln!("PSS {} KiB, RSS {} KiB: {}", process.pss_kib, process.rss_kib, process.command.join(" "));
     }
 }

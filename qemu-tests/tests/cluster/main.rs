@@ -2,6 +2,7 @@
 //! (docs/real-cluster.md) every test here says SKIPPED.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+#![allow(clippy::print_stderr, reason = "figures for docs/reliability.md and docs/performance.md")]
 
 mod frugal;
 mod join;

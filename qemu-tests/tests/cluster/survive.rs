@@ -53,7 +53,7 @@ impl<'b> Running<'_, 'b> {
         pods::serve(plane);
         leftovers::none(self.node, &self.vm, plane);
         self.vm.assert_no_crash();
-        println!("{after}: well after {:.0} s", begin.elapsed().as_secs_f64());
+        eprintln!("{after}: well after {:.0} s", begin.elapsed().as_secs_f64());
     }
 
     /// The machine is switched off, if it is not yet, and started.
@@ -73,7 +73,7 @@ fn vm_a_node_comes_back_by_itself() {
     let Some(real) = Real::find("vm_a_node_comes_back_by_itself") else { return };
     if count::times(0, 1) == 0 {
         // Half an hour; a reboot and the ends of CRI-O and kubelet are part of join.rs.
-        return println!("left to `just soak`");
+        return eprintln!("left to `just soak`");
     }
     let lan = network();
     let mut plane = control_plane(&lan, &real);
