@@ -3,8 +3,7 @@
 
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
-use kmimage_qemu_tests::cluster::control_plane::ControlPlane;
-use kmimage_qemu_tests::cluster::node::{Node, PLANE, install_pod_network, network};
+use kmimage_qemu_tests::cluster::node::{Node, control_plane, install_pod_network, network};
 use kmimage_qemu_tests::cluster::real::Real;
 use kmimage_qemu_tests::trace::Trace;
 use kmimage_qemu_tests::vm::Vm;
@@ -14,7 +13,7 @@ fn main() {
     let Some(real) = Real::find("the benchmark of a node") else { return };
     let rounds = std::env::args().nth(1).and_then(|word| word.parse().ok()).unwrap_or(5);
     let lan = network();
-    let plane = ControlPlane::start(&lan, &real, PLANE);
+    let plane = control_plane(&lan, &real);
     install_pod_network(&plane);
     let node = Node::new(&lan, &real, 1);
     println!(

@@ -4,6 +4,7 @@ use kmimage_qemu_tests::cluster::control_plane::ControlPlane;
 use kmimage_qemu_tests::cluster::node::MINUTES;
 use kmimage_qemu_tests::netns::Netns;
 use kmimage_qemu_tests::netns::daemon::Daemon;
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 use std::time::Duration;
@@ -132,4 +133,12 @@ pub(crate) fn address_of(plane: &ControlPlane<'_>, label: &str, node: &str) -> S
 pub(crate) fn named(plane: &ControlPlane<'_>, label: &str, node: &str) -> String {
     let here = format!("spec.nodeName={node}");
     plane.kubectl(&["get", "pods", "-l", label, "--field-selector", &here, "-o", "jsonpath={.items[0].metadata.name}"])
+}
+
+/// The containers of the deployment that run: another id is another container.
+pub(crate) fn containers(plane: &ControlPlane<'_>) -> BTreeSet<String> {
+    let running =
+        "jsonpath={range .items[?(@.status.phase==\"Running\")]}{.status.containerStatuses[*].containerID}{\"\\n\"}{end}";
+    let said = plane.kubectl(&["get", "pods", "-l", "app=web", "-o", running]);
+    said.lines().map(str::to_owned).collect()
 }

@@ -21,8 +21,9 @@ pub(crate) struct Running<'a, 'b> {
 }
 
 impl<'b> Running<'_, 'b> {
-    /// CRI-O or kubelet dies, and comes back.
+    /// CRI-O or kubelet dies, and comes back. Containers go on.
     pub(crate) fn service_is_killed(&self, plane: &ControlPlane<'_>, service: &str) {
+        let containers = pods::containers(plane);
         let mark = self.vm.mark();
         let process = {
             let mut probe = self.vm.probe();
@@ -37,6 +38,7 @@ impl<'b> Running<'_, 'b> {
         });
         assert!(self.vm.probe().processes().iter().all(|other| other.pid != process));
         self.is_well(plane, &format!("{service} killed"));
+        assert_eq!(pods::containers(plane), containers);
     }
 
     /// The machine does all that a node is for, and nothing is left over.
