@@ -1,6 +1,6 @@
 //! A machine becomes a node by the line that kubeadm prints, and does a node's work.
 
-use crate::survive::Running;
+use crate::running::Running;
 use crate::{leftovers, pods};
 use kmimage_qemu_tests::cluster::control_plane::ControlPlane;
 use kmimage_qemu_tests::cluster::node::{MINUTES, Node, control_plane, install_pod_network, network};

@@ -11,4 +11,5 @@ mod pair;
 mod pods;
 mod pull;
 mod refuse;
+mod running;
 mod survive;

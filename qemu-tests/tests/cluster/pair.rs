@@ -18,8 +18,8 @@ fn vm_pods_of_two_workers_reach_one_another() {
     }
     plane.kubectl(&["rollout", "status", "daemonset/everywhere", "--timeout=300s"]);
     for [from, to] in [["worker-1", "worker-2"], ["worker-2", "worker-1"]] {
-        let address = pods::address_of(&plane, "app=everywhere", to);
-        let pod = pods::named(&plane, "app=everywhere", from);
+        let address = pods::everywhere(&plane, to, "status.podIP");
+        let pod = pods::everywhere(&plane, from, "metadata.name");
         let fetch = ["exec", &pod, "--", "/probe", "pod", "fetch", &format!("{address}:8080")];
         plane.until("an answer of the other node's pod", MINUTES, &fetch, |said| (said == "hello from a pod\n").then_some(()));
     }

@@ -122,17 +122,11 @@ pub(crate) fn drain_and_return(plane: &ControlPlane<'_>, node: &str) {
     serve(plane);
 }
 
-/// The address of the pod with this label on a node.
-pub(crate) fn address_of(plane: &ControlPlane<'_>, label: &str, node: &str) -> String {
-    let here = format!("spec.nodeName={node}");
-    let words = ["get", "pods", "-l", label, "--field-selector", &here, "-o", "jsonpath={.items[0].status.podIP}"];
-    plane.until(&format!("a pod with {label} on {node}"), MINUTES, &words, |said| (!said.is_empty()).then(|| said.to_owned()))
-}
-
-/// The name of the pod with this label on a node.
-pub(crate) fn named(plane: &ControlPlane<'_>, label: &str, node: &str) -> String {
-    let here = format!("spec.nodeName={node}");
-    plane.kubectl(&["get", "pods", "-l", label, "--field-selector", &here, "-o", "jsonpath={.items[0].metadata.name}"])
+/// What a pod of the DaemonSet `everywhere` says of itself on a node: `metadata.name`, `status.podIP`.
+pub(crate) fn everywhere(plane: &ControlPlane<'_>, node: &str, field: &str) -> String {
+    let (here, path) = (format!("spec.nodeName={node}"), format!("jsonpath={{.items[0].{field}}}"));
+    let words = ["get", "pods", "-l", "app=everywhere", "--field-selector", &here, "-o", &path];
+    plane.until(&format!("{field} on {node}"), MINUTES, &words, |said| (!said.is_empty()).then(|| said.to_owned()))
 }
 
 /// The containers of the deployment that run: another id is another container.

@@ -184,9 +184,10 @@ impl Entry {
             }
             State::Stopping { pid, kill_at } if now >= kill_at => {
                 self.state = State::Killed { pid };
-                actions.push(match self.unit.keeps_processes {
-                    true => Action::Tell { pid, what: Tell::Die },
-                    false => Action::KillAll { unit: name.to_owned() },
+                actions.push(if self.unit.keeps_processes {
+                    Action::Tell { pid, what: Tell::Die }
+                } else {
+                    Action::KillAll { unit: name.to_owned() }
                 });
             }
             State::Clearing { then, until } if now >= until => self.state = self.cleared(then),

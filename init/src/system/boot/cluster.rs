@@ -2,7 +2,7 @@
 
 use kmimage_contract::state_line::StateLine;
 
-/// What a config is called that says nothing of a cluster.
+/// What is known of the cluster where the config says nothing of one.
 const UNNAMED: &str = "the machine config has no `[cluster]`";
 
 /// How it stands.
