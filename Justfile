@@ -16,6 +16,10 @@ test:
 soak:
     cargo xtask soak
 
+# The whole boot matrix, of which CI boots a part: every firmware, chipset and medium.
+matrix:
+    cargo xtask matrix
+
 # The generated pages and schemas, written anew.
 docs:
     cargo xtask docs

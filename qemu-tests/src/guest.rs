@@ -16,7 +16,7 @@ use crate::image;
 use crate::netns::Netns;
 use crate::replay;
 use crate::vm::{Sockets, Vm};
-use kmimage::run::machine::{Accelerator, Chipset, DiskBus};
+use kmimage::run::machine::{Accelerator, Bios, Chipset, DiskBus};
 use kmimage::run::qemu::{self, Request};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,9 @@ impl<'a> Guest<'a> {
     /// With this disk, of which nothing is changed.
     pub fn of(image: &Path) -> Self {
         let request = Request {
-            image: image.to_owned(),
+            image: Some(image.to_owned()),
+            cdrom: None,
+            bios: Bios::Ovmf,
             memory_mib: 512,
             cpus: 1,
             chipset: Chipset::Q35,
@@ -72,14 +74,14 @@ impl<'a> Guest<'a> {
 
     /// With a disk that keeps what is written.
     pub fn disk(mut self, disk: &WritableDisk) -> Self {
-        self.request.image = disk.path();
+        self.request.image = Some(disk.path());
         self.request.persistent = true;
         self
     }
 
     /// With a disk of the test's own, raw or qcow2, that keeps what is written.
     pub fn disk_file(mut self, disk: &Path) -> Self {
-        self.request.image = disk.to_owned();
+        self.request.image = Some(disk.to_owned());
         self.request.persistent = true;
         self
     }
@@ -106,6 +108,25 @@ impl<'a> Guest<'a> {
     pub fn on(mut self, chipset: Chipset, bus: DiskBus) -> Self {
         self.request.chipset = chipset;
         self.request.bus = bus;
+        self
+    }
+
+    /// With SeaBIOS instead of OVMF.
+    pub fn bios(mut self) -> Self {
+        self.request.bios = Bios::Seabios;
+        self
+    }
+
+    /// Without a disk, from a CD (IDE, on q35 SATA).
+    pub fn from_cd(medium: &Path) -> Self {
+        let mut guest = Self::of(medium);
+        (guest.request.image, guest.request.cdrom) = (None, Some(medium.to_owned()));
+        guest
+    }
+
+    /// With a CD to boot from where the disk can't be (IDE, on q35 SATA).
+    pub fn boot_cd(mut self, medium: &Path) -> Self {
+        self.request.cdrom = Some(medium.to_owned());
         self
     }
 
@@ -272,7 +293,7 @@ impl<'a> Guest<'a> {
             Some(netns) => netns.program(&prepared.qemu),
             None => program(&prepared.qemu),
         };
-        let drive = self.record.map(|record| replay::drive(&self.request.image, &record));
+        let drive = self.record.map(|record| replay::drive(self.request.image.as_deref().expect("a disk to record"), &record));
         command.args(prepared.machine.arguments().into_iter().map(|argument| match &drive {
             Some(drive) if argument.to_string_lossy().starts_with("if=none,id=disk0,") => drive.clone(),
             _ => argument,

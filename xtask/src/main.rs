@@ -16,6 +16,7 @@ usage: cargo xtask TASK
   check          format, lints, generated pages, tests without a VM
   test           everything: check, refusals, judged by others, boots in QEMU, fuzz corpora, licences
   soak           every test, those that repeat something at full count: hours
+  matrix         the whole boot matrix: every firmware, chipset and medium
   docs           write the generated pages and schemas anew
   bench [NAME...] [-- OPTION...]   speed against named peers, as ratios
   fuzz SECONDS   run each fuzz target for so long
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         ["check"] => test::check(),
         ["test"] => test::everything(),
         ["soak"] => test::soak(),
+        ["matrix"] => test::matrix(),
         ["docs"] => docs::write(),
         ["bench", names @ ..] => bench::main(names),
         ["fuzz", seconds] => fuzz::main(seconds),

@@ -25,7 +25,14 @@ pub(crate) fn everything() -> Outcome {
 /// Every test that repeats something, and with them all others, at full count; hours. They print their seeds.
 pub(crate) fn soak() -> Outcome {
     let mut soak = cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--", "--test-threads", "2", "--nocapture"]);
-    run(soak.env("KMIMAGE_SOAK", "1"))
+    run(soak.env("KMIMAGE_SOAK", "1"))?;
+    matrix()
+}
+
+/// The whole boot matrix, of which CI boots a part.
+pub(crate) fn matrix() -> Outcome {
+    let machines = ["test", "--workspace", "--locked", "--no-fail-fast", "--test", "machines"];
+    run(&mut cargo(&machines).args(["--", "--test-threads", "2", "--include-ignored", "matrix::"]))
 }
 
 fn lints() -> Outcome {

@@ -20,10 +20,26 @@ pub enum DiskBus {
     Virtio,
     /// virtio-scsi.
     Scsi,
+    /// LSI 53C895A: Proxmox's default for SCSI disks. Debian's OVMF can't boot from it.
+    Lsi,
+    /// MegaRAID SAS 8708EM2. Debian's OVMF can't boot from it.
+    Megasas,
     /// AHCI.
     Sata,
     /// NVMe.
     Nvme,
+    /// USB mass storage: a stick.
+    Usb,
+}
+
+/// What the machine starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Bios {
+    /// UEFI.
+    #[value(alias = "uefi")]
+    Ovmf,
+    /// A BIOS: Proxmox's default.
+    Seabios,
 }
 
 /// The format of a disk file.
@@ -44,13 +60,31 @@ pub enum Accelerator {
     Tcg,
 }
 
-/// UEFI firmware files: code, and the template of its variables.
+/// The machine's firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Firmware {
-    /// Read-only code flash (`OVMF_CODE_4M.fd`).
-    pub code: PathBuf,
-    /// A variable store that this machine may write (a copy of `OVMF_VARS_4M.fd`).
-    pub variables: PathBuf,
+pub enum Firmware {
+    /// UEFI, in two flash files.
+    Ovmf {
+        /// Read-only code flash (`OVMF_CODE_4M.fd`).
+        code: PathBuf,
+        /// A variable store that this machine may write (a copy of `OVMF_VARS_4M.fd`).
+        variables: PathBuf,
+    },
+    /// QEMU's own SeaBIOS.
+    Seabios,
+}
+
+/// A disk of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The file.
+    pub file: PathBuf,
+    /// Its format.
+    pub format: DiskFormat,
+    /// Its controller.
+    pub bus: DiskBus,
+    /// Writes go to a temporary overlay; the file stays as it is.
+    pub snapshot: bool,
 }
 
 /// One virtual machine.
@@ -64,16 +98,12 @@ pub struct Machine {
     pub cpus: u32,
     /// Processor emulation.
     pub accelerator: Accelerator,
-    /// UEFI firmware.
+    /// Firmware.
     pub firmware: Firmware,
-    /// The disk to boot from.
-    pub disk: PathBuf,
-    /// Its format.
-    pub format: DiskFormat,
-    /// Its controller.
-    pub bus: DiskBus,
-    /// Writes go to a temporary overlay; the file stays as it is.
-    pub snapshot: bool,
+    /// The disk; the first thing to boot from.
+    pub disk: Option<Disk>,
+    /// A CD in a drive on the chipset's own controller (IDE, on Q35 SATA), booted where no disk can be.
+    pub cdrom: Option<PathBuf>,
     /// Where the first serial port goes, as a QEMU character device ("stdio", "file:/tmp/x").
     pub serial: String,
     /// A unix socket for QMP, if wanted.
@@ -108,16 +138,25 @@ impl Machine {
         arguments.pair("-display", "none");
         arguments.pair("-vga", "std");
         arguments.pair("-serial", &self.serial);
-        arguments.pair("-drive", file("if=pflash,format=raw,readonly=on,unit=0", &self.firmware.code));
-        arguments.pair("-drive", file("if=pflash,format=raw,unit=1", &self.firmware.variables));
-        let format = match self.format {
-            DiskFormat::Raw => "raw",
-            DiskFormat::Qcow2 => "qcow2",
-        };
-        let snapshot = if self.snapshot { "on" } else { "off" };
-        arguments.pair("-drive", file(&format!("if=none,id=disk0,format={format},snapshot={snapshot}"), &self.disk));
-        for device in self.disk_devices() {
-            arguments.pair("-device", device);
+        if let Firmware::Ovmf { code, variables } = &self.firmware {
+            arguments.pair("-drive", file("if=pflash,format=raw,readonly=on,unit=0", code));
+            arguments.pair("-drive", file("if=pflash,format=raw,unit=1", variables));
+        }
+        if let Some(disk) = &self.disk {
+            let format = match disk.format {
+                DiskFormat::Raw => "raw",
+                DiskFormat::Qcow2 => "qcow2",
+            };
+            let snapshot = if disk.snapshot { "on" } else { "off" };
+            arguments.pair("-drive", file(&format!("if=none,id=disk0,format={format},snapshot={snapshot}"), &disk.file));
+            for device in disk_devices(disk.bus, self.chipset) {
+                arguments.pair("-device", *device);
+            }
+        }
+        if let Some(medium) = &self.cdrom {
+            arguments.pair("-drive", file("if=none,id=cdrom,media=cdrom,readonly=on,format=raw", medium));
+            // The second channel of IDE, where Proxmox has its CD; the third port of SATA.
+            arguments.pair("-device", if self.chipset == Chipset::Pc { CD_ON_IDE } else { CD_ON_SATA });
         }
         if self.user_network {
             arguments.pair("-netdev", "user,id=net0");
@@ -147,16 +186,23 @@ impl Machine {
         arguments.pair("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0");
         self.further.extend(arguments.0);
     }
+}
 
-    fn disk_devices(&self) -> Vec<&'static str> {
-        match (self.bus, self.chipset) {
-            (DiskBus::Virtio, _) => vec!["virtio-blk-pci,drive=disk0,bootindex=1"],
-            (DiskBus::Scsi, _) => vec!["virtio-scsi-pci,id=scsi0", "scsi-hd,bus=scsi0.0,drive=disk0,bootindex=1"],
-            // Q35 has an AHCI controller of its own; i440FX is given one.
-            (DiskBus::Sata, Chipset::Q35) => vec!["ide-hd,bus=ide.0,drive=disk0,bootindex=1"],
-            (DiskBus::Sata, Chipset::Pc) => vec!["ahci,id=ahci0", "ide-hd,bus=ahci0.0,drive=disk0,bootindex=1"],
-            (DiskBus::Nvme, _) => vec!["nvme,drive=disk0,serial=kmimage,bootindex=1"],
-        }
+const CD_ON_IDE: &str = "ide-cd,bus=ide.1,drive=cdrom,bootindex=2";
+const CD_ON_SATA: &str = "ide-cd,bus=ide.2,drive=cdrom,bootindex=2";
+
+/// A disk and its controller; the disk is what firmware tries first.
+fn disk_devices(bus: DiskBus, chipset: Chipset) -> &'static [&'static str] {
+    match (bus, chipset) {
+        (DiskBus::Virtio, _) => &["virtio-blk-pci,drive=disk0,bootindex=1"],
+        (DiskBus::Scsi, _) => &["virtio-scsi-pci,id=scsi0", "scsi-hd,bus=scsi0.0,drive=disk0,bootindex=1"],
+        (DiskBus::Lsi, _) => &["lsi53c895a,id=scsi0", "scsi-hd,bus=scsi0.0,drive=disk0,bootindex=1"],
+        (DiskBus::Megasas, _) => &["megasas,id=scsi0", "scsi-hd,bus=scsi0.0,drive=disk0,bootindex=1"],
+        // Q35 has an AHCI controller of its own; i440FX is given one.
+        (DiskBus::Sata, Chipset::Q35) => &["ide-hd,bus=ide.0,drive=disk0,bootindex=1"],
+        (DiskBus::Sata, Chipset::Pc) => &["ahci,id=ahci0", "ide-hd,bus=ahci0.0,drive=disk0,bootindex=1"],
+        (DiskBus::Nvme, _) => &["nvme,drive=disk0,serial=kmimage,bootindex=1"],
+        (DiskBus::Usb, _) => &["qemu-xhci,id=usb0", "usb-storage,bus=usb0.0,drive=disk0,bootindex=1"],
     }
 }
 
@@ -196,17 +242,19 @@ fn joined(before: &str, path: &std::path::Path, after: &str) -> OsString {
 mod tests {
     use super::*;
 
+    fn disk(bus: DiskBus) -> Disk {
+        Disk { file: "/images/a,b.raw".into(), format: DiskFormat::Raw, bus, snapshot: true }
+    }
+
     fn machine() -> Machine {
         Machine {
             chipset: Chipset::Q35,
             memory_mib: 512,
             cpus: 2,
             accelerator: Accelerator::Tcg,
-            firmware: Firmware { code: "/fw/code".into(), variables: "/tmp/vars".into() },
-            disk: "/images/a,b.raw".into(),
-            format: DiskFormat::Raw,
-            bus: DiskBus::Virtio,
-            snapshot: true,
+            firmware: Firmware::Ovmf { code: "/fw/code".into(), variables: "/tmp/vars".into() },
+            disk: Some(disk(DiskBus::Virtio)),
+            cdrom: None,
             serial: "stdio".into(),
             qmp: None,
             user_network: true,
@@ -235,11 +283,20 @@ mod tests {
 
     #[test]
     fn every_bus_names_the_disk_once() {
+        use clap::ValueEnum as _;
         for chipset in [Chipset::Q35, Chipset::Pc] {
-            for bus in [DiskBus::Virtio, DiskBus::Scsi, DiskBus::Sata, DiskBus::Nvme] {
-                let text = text(&Machine { chipset, bus, ..machine() });
+            for &bus in DiskBus::value_variants() {
+                let text = text(&Machine { chipset, disk: Some(disk(bus)), ..machine() });
                 assert_eq!(text.matches("drive=disk0").count(), 1, "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_bios_has_no_flash_and_a_cd_comes_behind_the_disk() {
+        let machine = Machine { firmware: Firmware::Seabios, cdrom: Some("/a,b.iso".into()), ..machine() };
+        let text = text(&machine);
+        assert!(!text.contains("pflash"), "{text}");
+        assert!(text.contains("format=raw,file=/a,,b.iso -device ide-cd,bus=ide.2,drive=cdrom,bootindex=2"), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! Starts QEMU: the one place in the builder where another program runs.
 
 use super::host::{self, HostError};
-use super::machine::{Accelerator, Chipset, DiskBus, DiskFormat, Firmware, Machine};
+use super::machine::{Accelerator, Bios, Chipset, Disk, DiskBus, DiskFormat, Firmware, Machine};
 use crate::failure::{Classified, Kind};
 use kmimage_contract::state_line::{Ready, StateLine};
 use std::io::{self, BufRead as _, BufReader, Read};
@@ -63,8 +63,12 @@ impl Classified for RunError {
 /// What to boot and how.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// A raw or qcow2 image.
-    pub image: PathBuf,
+    /// A raw or qcow2 image as the machine's disk.
+    pub image: Option<PathBuf>,
+    /// A CD.
+    pub cdrom: Option<PathBuf>,
+    /// Firmware.
+    pub bios: Bios,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Virtual processors.
@@ -107,16 +111,21 @@ impl Prepared {
 /// Finds what the host offers and plans the machine.
 pub fn prepare(request: &Request) -> Result<Prepared, RunError> {
     let qemu = host::qemu(&std::env::var_os("PATH").unwrap_or_default())?;
-    let (code, template) = host::firmware(Path::new("/"))?;
     let folder = tempfile::Builder::new()
         .prefix("kmimage-run-")
         .tempdir()
         .map_err(|source| RunError::Io { path: std::env::temp_dir(), source })?;
-    let variables = folder.path().join("variables.fd");
-    fs_err::read(&template)
-        .and_then(|bytes| fs_err::write(&variables, bytes))
-        .map_err(|source| RunError::Io { path: variables.clone(), source })?;
-    let format = disk_format(&request.image)?;
+    let firmware = match request.bios {
+        Bios::Seabios => Firmware::Seabios,
+        Bios::Ovmf => ovmf(folder.path())?,
+    };
+    let disk = match &request.image {
+        None => None,
+        Some(image) => {
+            let (format, snapshot) = (disk_format(image)?, !request.persistent);
+            Some(Disk { file: image.clone(), format, bus: request.bus, snapshot })
+        }
+    };
     let cpuinfo = fs_err::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let kvm = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").map(drop);
     let (accelerator, reason) = host::accelerator(&cpuinfo, kvm);
@@ -125,17 +134,25 @@ pub fn prepare(request: &Request) -> Result<Prepared, RunError> {
         memory_mib: request.memory_mib,
         cpus: request.cpus,
         accelerator,
-        firmware: Firmware { code, variables },
-        disk: request.image.clone(),
-        format,
-        bus: request.bus,
-        snapshot: !request.persistent,
+        firmware,
+        disk,
+        cdrom: request.cdrom.clone(),
         serial: "stdio".into(),
         qmp: None,
         user_network: true,
         further: Vec::new(),
     };
     Ok(Prepared { machine, qemu, accelerator: reason, folder })
+}
+
+/// OVMF with a variable store of this machine's own, in its folder.
+fn ovmf(folder: &Path) -> Result<Firmware, RunError> {
+    let (code, template) = host::firmware(Path::new("/"))?;
+    let variables = folder.join("variables.fd");
+    fs_err::read(&template)
+        .and_then(|bytes| fs_err::write(&variables, bytes))
+        .map_err(|source| RunError::Io { path: variables.clone(), source })?;
+    Ok(Firmware::Ovmf { code, variables })
 }
 
 /// Tells raw and qcow2 apart by content.

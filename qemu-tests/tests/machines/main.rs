@@ -1,7 +1,6 @@
 //! Every test that boots a machine, in one program: images and programs are made once, and no core waits while one slow test is the last
 //! of its file. Without `--test-threads` as many machines run at a time as there are cores.
 
-mod boot;
 mod config_sources;
 mod disk_cuts;
 mod disk_life;
@@ -9,6 +8,7 @@ mod disk_volume;
 mod figures;
 mod kernel_devices;
 mod kernel_failure;
+mod matrix;
 mod network_machine;
 mod node;
 mod services;

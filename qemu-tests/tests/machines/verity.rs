@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
-use kmimage::run::machine::{Chipset, DiskBus};
+use kmimage::run::machine::{Bios, Chipset, DiskBus};
 use kmimage::run::qemu::Request;
 use kmimage_contract::state_line::{Ready, StateLine};
 use kmimage_qemu_tests::disk::{Partition, extract, partitions};
@@ -32,7 +32,16 @@ fn refused(offset: u64, said: &str) {
     file.read_exact_at(&mut byte, offset).unwrap();
     file.write_all_at(&[byte[0] ^ 0x10], offset).unwrap();
 
-    let request = Request { image, memory_mib: 512, cpus: 1, chipset: Chipset::Q35, bus: DiskBus::Virtio, persistent: false };
+    let request = Request {
+        image: Some(image),
+        cdrom: None,
+        bios: Bios::Ovmf,
+        memory_mib: 512,
+        cpus: 1,
+        chipset: Chipset::Q35,
+        bus: DiskBus::Virtio,
+        persistent: false,
+    };
     let mut vm = Vm::start(&request, |_| {});
     vm.wait_for(said, BOOT, |line| line.contains(said).then_some(()));
     let reset = vm.qmp.event("RESET", Duration::from_secs(60)).expect("a reset, seen by QMP");
