@@ -91,7 +91,8 @@ pub fn main(arguments: &Arguments, report: Reporter<'_>) -> Outcome {
         prepared.machine.offer_agent(socket);
     }
     // One of the two is there: the command line asks for it.
-    let booted = request.image.as_ref().or(request.cdrom.as_ref()).map_or_else(Default::default, |file| file.display().to_string());
+    let booted =
+        request.image.as_ref().or(request.cdrom.as_ref()).map_or_else(Default::default, |file| file.display().to_string());
     report(Event::Stage(format!("booting {booted} with {}", prepared.accelerator)));
     if let Some(seconds) = arguments.until_ready {
         qemu::until_ready(&prepared, Duration::from_secs(seconds), &mut std::io::stdout().lock())?;
