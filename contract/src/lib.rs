@@ -2,10 +2,11 @@
 //!
 //! Everything here parses foreign bytes (a disk, a command line, a file of an image), so nothing here panics on any input.
 
-pub mod boot_entry;
+pub mod boot_records;
 pub mod certificate;
 pub mod cmdline;
 pub mod disk_layout;
+pub mod fat32;
 pub mod gpt;
 pub mod kubeconfig;
 pub mod ledger;

@@ -3,9 +3,9 @@
 //! Pure, and the writer is left no choice. Everything follows from the root hash and the sizes; nothing is random.
 
 use super::esp::boot_files::EspFile;
-use super::esp::fat32::{self, Extent, FatError, FileAt, Volume};
 use crate::failure::{Classified, Kind};
 use kmimage_contract::disk_layout::{DiskLayout, LayoutError, Role, Slot};
+use kmimage_contract::fat32::layout::{self, Extent, FatError, FileAt, Volume};
 use kmimage_contract::gpt;
 use kmimage_contract::verity::RootHash;
 
@@ -140,7 +140,7 @@ pub fn plan(inputs: Inputs) -> Result<DiskPlan, PlanError> {
             let volume = Volume { size: partition.size, disk_offset: partition.offset, serial, label: "KMIMAGE-ESP", epoch };
             let list: Vec<FileAt<'_>> =
                 esp_files.iter().map(|file| FileAt { path: &file.path, len: file.bytes.len() as u64 }).collect();
-            fat32::lay_out(&volume, &list).map_err(PlanError::Esp)?
+            layout::lay_out(&volume, &list).map_err(PlanError::Esp)?
         }
     };
     Ok(DiskPlan { layout, gpt, esp, esp_files, root_len, hash_tree_len })

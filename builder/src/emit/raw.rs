@@ -1,9 +1,9 @@
 //! The raw disk image: a sparse file of the planned size. The root and its hash tree are written straight to their places while they
 //! are made; what names them comes last.
 
-use super::esp::fat32::Data;
 use super::plan::{DiskPlan, RootPlace};
 use kmimage_contract::disk_layout::Role;
+use kmimage_contract::fat32::layout::Data;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;

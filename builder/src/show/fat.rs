@@ -156,7 +156,7 @@ fn short_name(record: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emit::esp::fat32::{Data, FileAt, Volume, lay_out};
+    use kmimage_contract::fat32::layout::{Data, FileAt, Volume, lay_out};
 
     fn sample() -> Vec<u8> {
         let volume = Volume { size: 34 << 20, disk_offset: 0, serial: 1, label: "ESP", epoch: 0 };

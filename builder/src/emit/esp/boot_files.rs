@@ -3,7 +3,7 @@
 //! Slot A's entry has no boot counter: there is nothing to fall back to. Specifications: UAPI group, "Boot Loader
 //! Specification"; systemd's loader.conf(5).
 
-use kmimage_contract::boot_entry::{self, BootEntry, EntryName};
+use kmimage_contract::boot_records::uefi::{self, BootEntry, EntryName};
 use kmimage_contract::disk_layout::Slot;
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ pub fn factory(role: &str, image_version: &str, loader: &Arc<[u8]>, uki: &Arc<[u
     let file = |path: &str, bytes: &Arc<[u8]>| EspFile { path: path.to_owned(), bytes: Arc::clone(bytes) };
     let text = |path: &str, text: &str| EspFile { path: path.to_owned(), bytes: text.as_bytes().into() };
     let entry = BootEntry::for_slot(Slot::A, role, image_version, 1);
-    let entry_path = format!("{}/{}", boot_entry::DIRECTORY, EntryName { slot: Slot::A, tries: None }.render());
+    let entry_path = format!("{}/{}", uefi::DIRECTORY, EntryName { slot: Slot::A, tries: None }.render());
     let mut files = vec![
         // Firmware starts this one; bootctl looks for the other.
         file("EFI/BOOT/BOOTX64.EFI", loader),
         file("EFI/systemd/systemd-bootx64.efi", loader),
-        file(boot_entry::uki_path(Slot::A).trim_start_matches('/'), uki),
+        file(uefi::uki_path(Slot::A).trim_start_matches('/'), uki),
         text("loader/loader.conf", LOADER_CONF),
         text("loader/entries.srel", "type1\n"),
         text(&entry_path, &entry.render()),

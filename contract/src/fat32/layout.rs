@@ -5,6 +5,7 @@
 //! boot loaders and Linux; format: Microsoft's "FAT32 File System Specification", 2000.
 
 use super::names::{self, Record, ShortName};
+use super::time;
 use std::collections::{BTreeMap, BTreeSet};
 
 const SECTOR: u64 = 512;
@@ -268,7 +269,7 @@ pub fn lay_out(volume: &Volume<'_>, files: &[FileAt<'_>]) -> Result<Vec<Extent>,
     let mut label = [b' '; 11];
     label.iter_mut().zip(volume.label.bytes()).for_each(|(to, from)| *to = from);
     let mut layout =
-        Layout { geometry, table: vec![0x0fff_fff8, 0x0fff_ffff], extents: Vec::new(), stamp: time_stamp(volume.epoch) };
+        Layout { geometry, table: vec![0x0fff_fff8, 0x0fff_ffff], extents: Vec::new(), stamp: time::stamp(volume.epoch) };
     let label_record = layout.record(&label, ATTRIBUTE_VOLUME, 0, 0);
     let root_cluster = layout.directory(children, Some(label_record), None);
     let Layout { geometry, table, mut extents, .. } = layout;
@@ -333,20 +334,5 @@ fn third_sector() -> [u8; 512] {
     sector
 }
 
-/// FAT's time and date (two seconds' resolution), little-endian, time first.
-fn time_stamp(epoch: i64) -> [u8; 4] {
-    let first = 315_532_800; // 1980-01-01
-    let last = 4_354_819_198; // 2107-12-31 23:59:58
-    let at = jiff::Timestamp::from_second(epoch.clamp(first, last)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let at = jiff::tz::Offset::UTC.to_datetime(at);
-    let field = |value: i8| u16::try_from(value).unwrap_or(0);
-    let time = (field(at.hour()) << 11) | (field(at.minute()) << 5) | (field(at.second()) / 2);
-    let year = u16::try_from(at.year() - 1980).unwrap_or(0);
-    let date = (year << 9) | (field(at.month()) << 5) | field(at.day());
-    let ([a, b], [c, d]) = (time.to_le_bytes(), date.to_le_bytes());
-    [a, b, c, d]
-}
-
 #[cfg(test)]
-#[path = "fat32_tests.rs"]
 mod tests;

@@ -70,12 +70,12 @@ fn tools_fsck_finds_nothing_and_mtools_reads_the_files_back() {
         for (path, data) in files().iter().take(8) {
             let out = directory.path().join("out");
             tool("mcopy", &["-n", "-i", image_text, &format!("::{path}"), out.to_str().unwrap()]);
-            assert_eq!(&fs_err::read(&out).unwrap(), data, "{path}");
-            fs_err::remove_file(&out).unwrap();
+            assert_eq!(&std::fs::read(&out).unwrap(), data, "{path}");
+            std::fs::remove_file(&out).unwrap();
         }
         let listing = tool("mdir", &["-i", image_text, "::loader"]);
         assert!(listing.contains("LOADER~1 CON        20 2026-06-09  10:13  loader.conf"), "{listing}");
-        fs_err::remove_file(&image).unwrap();
+        std::fs::remove_file(&image).unwrap();
     }
 }
 
@@ -110,17 +110,4 @@ fn what_does_not_fit_is_refused() {
     check(SIZE, &[("a//b", 1)], "a//b can't be on the EFI system partition: it has an empty, `.` or `..` component");
     check(SIZE, &[("a", 4 << 30)], "a can't be on the EFI system partition: a file on FAT is smaller than 4 GiB");
     check(SIZE, &[("a", 600 << 20)], "the EFI system partition's files need 629149696 bytes, it has 535801856");
-}
-
-#[test]
-fn times_are_fats() {
-    let text = |epoch| {
-        let [a, b, c, d] = time_stamp(epoch);
-        let (time, date) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
-        let (year, month, day) = ((date >> 9) + 1980, date >> 5 & 15, date & 31);
-        format!("{year}-{month}-{day} {}:{}:{}", time >> 11, time >> 5 & 63, (time & 31) * 2)
-    };
-    assert_eq!(text(0), "1980-1-1 0:0:0");
-    assert_eq!(text(1_781_000_001), "2026-6-9 10:13:20");
-    assert_eq!(text(i64::MAX), "2107-12-31 23:59:58");
 }

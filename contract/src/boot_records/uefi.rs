@@ -1,9 +1,10 @@
-//! Boot entries for UEFI: type #1 files of the Boot Loader Specification, one per slot, and the counters in their names.
+//! Boot records for UEFI: type #1 files of the Boot Loader Specification, one per slot, and the counters in their names.
 //!
 //! `loader/entries/kmimage-a.conf` is proven, `kmimage-a+3.conf` has three tries left, `kmimage-a+2-1.conf` has two left and one
 //! done; `+0` is bad. The loader counts down by renaming. An entry's `version` is a generation that only grows, so the newest
 //! entry wins whatever the image's version says.
 
+use super::{BootRecords, Trial};
 use crate::disk_layout::Slot;
 
 /// Where entries lie on the ESP.
@@ -116,6 +117,82 @@ impl BootEntry {
         let generation = version.parse().map_err(|_| EntryError::Generation(version))?;
         Ok(Self { title: value("title")?, generation, efi: value("efi")? })
     }
+}
+
+/// An entry that lies on an ESP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// What its name says.
+    pub name: EntryName,
+    /// What its file says.
+    pub entry: BootEntry,
+}
+
+/// A step that brings the entries to what the records are to say. Names are file names in [`DIRECTORY`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A second file of the same slot goes.
+    Remove(EntryName),
+    /// A file takes another name; none has that name.
+    Rename {
+        /// The name now.
+        from: EntryName,
+        /// The name then.
+        to: EntryName,
+    },
+    /// A file takes another content.
+    Write(EntryName, BootEntry),
+}
+
+/// What the entries tell systemd-boot: of those that are not bad, the one of the highest generation boots.
+pub fn records(entries: &[Listed]) -> BootRecords {
+    let order = |listed: &&Listed| (listed.entry.generation, listed.name.slot);
+    let good = entries.iter().filter(|listed| listed.name.tries.is_none()).max_by_key(order);
+    let newer = entries.iter().filter(|listed| good.is_none_or(|good| order(listed) > order(&good)));
+    let trial = newer.filter_map(|listed| {
+        let left = listed.name.tries?.left;
+        Some((left > 0, order(&listed), Trial { slot: listed.name.slot, left }))
+    });
+    let trial = trial.max_by_key(|(usable, order, _)| (*usable, *order)).map(|(_, _, trial)| trial);
+    BootRecords { good: good.map(|good| good.name.slot), trial }
+}
+
+/// The generation of an entry that is to win over all of `entries`.
+pub fn next_generation(entries: &[Listed]) -> u64 {
+    entries.iter().map(|listed| listed.entry.generation).max().unwrap_or(0).saturating_add(1)
+}
+
+/// The steps after which the entries say that `slot` is the good one; none where they do already. Power may fail between two of
+/// them: the loader then still finds an entry of the slot.
+pub fn bless(entries: &[Listed], slot: Slot) -> Vec<Change> {
+    // A slot has two files only if somebody was cut off while writing; the loader boots the one of the highest generation.
+    let own = || entries.iter().filter(|listed| listed.name.slot == slot);
+    let Some(booted) = own().max_by_key(|listed| (listed.entry.generation, listed.name.tries.is_some())) else {
+        return Vec::new();
+    };
+    let proven = EntryName { slot, tries: None };
+    let others = own().filter(|listed| listed.name != booted.name);
+    let mut changes: Vec<Change> = others.map(|listed| Change::Remove(listed.name)).collect();
+    if booted.name != proven {
+        changes.push(Change::Rename { from: booted.name, to: proven });
+    }
+    let rival = entries.iter().any(|listed| {
+        let good = listed.name.slot != slot && listed.name.tries.is_none();
+        good && (listed.entry.generation, listed.name.slot) > (booted.entry.generation, slot)
+    });
+    if rival {
+        let entry = BootEntry { generation: next_generation(entries), ..booted.entry.clone() };
+        changes.push(Change::Write(proven, entry));
+    }
+    changes
+}
+
+/// The name of the slot's entry after the loader counted a boot of it, as a hand-over that is no loader has to; `None`: it has no
+/// counter.
+pub fn counted(name: EntryName) -> Option<EntryName> {
+    let Tries { left, done } = name.tries?;
+    let tries = Tries { left: left.saturating_sub(1), done: done.saturating_add(1) };
+    Some(EntryName { tries: Some(tries), ..name })
 }
 
 /// A number as systemd-boot reads one: digits only.
