@@ -17,9 +17,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("faketime", "faketime"),
     ("fsck.fat", "dosfstools"),
     ("g++", "g++"),
+    ("grub-editenv", "grub-common"),
+    ("grub-file", "grub-common"),
+    ("grub-mkimage", "grub-common"),
     ("ip", "iproute2"),
     ("genisoimage", "genisoimage"),
-    ("grub-editenv", "grub-common"),
     ("ldconfig", "libc-bin"),
     ("mdir", "mtools"),
     ("mksquashfs", "squashfs-tools"),
@@ -47,6 +49,9 @@ pub(crate) fn main() -> Outcome {
         PROGRAMS.iter().filter(|(program, _)| !installed(program)).map(|(_, package)| *package).collect();
     if !std::path::Path::new("/usr/share/OVMF/OVMF_CODE_4M.fd").exists() {
         packages.push("ovmf");
+    }
+    if !std::path::Path::new("/usr/lib/grub/i386-pc/kernel.img").exists() {
+        packages.push("grub-pc-bin");
     }
     // A module of Python, not a program: asked for in the way that uses it.
     if !command("python3").args(["-c", "import venv, ensurepip"]).status().is_ok_and(|status| status.success()) {

@@ -1,6 +1,7 @@
 //! tree -> root image -> boot image.
 
 pub mod block_cache;
+pub mod grub;
 pub mod initramfs;
 pub mod initramfs_modules;
 pub mod pe;
