@@ -5,6 +5,7 @@
 //! boot loaders and Linux; format: Microsoft's "FAT32 File System Specification", 2000.
 
 use super::names::{self, Record, ShortName};
+use super::record::{self, ATTRIBUTE_ARCHIVE, ATTRIBUTE_DIRECTORY, ATTRIBUTE_VOLUME};
 use super::time;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +14,6 @@ const FATS: u64 = 2;
 /// FAT32 by definition: with fewer clusters, readers take it for FAT16.
 const LEAST_CLUSTERS: u64 = 65_525;
 const END_OF_CHAIN: u32 = 0x0fff_ffff;
-const ATTRIBUTE_VOLUME: u8 = 0x08;
-const ATTRIBUTE_DIRECTORY: u8 = 0x10;
-const ATTRIBUTE_ARCHIVE: u8 = 0x20;
 
 /// Why files can't be laid out.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -185,18 +183,8 @@ impl Layout {
         first
     }
 
-    fn record(&self, name: &ShortName, attribute: u8, cluster: u32, len: u32) -> Record {
-        let mut record = [0; 32];
-        record[..11].copy_from_slice(name);
-        record[11] = attribute;
-        let [time_low, time_high, date_low, date_high] = self.stamp;
-        record[14..18].copy_from_slice(&self.stamp);
-        record[18..20].copy_from_slice(&[date_low, date_high]);
-        record[20..22].copy_from_slice(&((cluster >> 16) as u16).to_le_bytes());
-        record[22..26].copy_from_slice(&[time_low, time_high, date_low, date_high]);
-        record[26..28].copy_from_slice(&(cluster as u16).to_le_bytes());
-        record[28..32].copy_from_slice(&len.to_le_bytes());
-        record
+    fn record(&self, name: &ShortName, attributes: u8, cluster: u32, len: u32) -> Record {
+        record::record(name, attributes, cluster, len, self.stamp)
     }
 
     /// Lays `children` out as the directory whose records are to begin with `records`.

@@ -11,6 +11,14 @@ pub(super) type Record = [u8; 32];
 /// The eleven bytes of a short name.
 pub(super) type ShortName = [u8; 11];
 
+/// Where a long-name record has its 13 UTF-16 units.
+pub(super) const UNITS: [usize; 13] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
+
+/// What ties long-name records to the short name behind them.
+pub(super) fn checksum(short: &ShortName) -> u8 {
+    short.iter().fold(0u8, |sum, &byte| sum.rotate_right(1).wrapping_add(byte))
+}
+
 /// Why a name can't be on a FAT file system; the text goes after the path in an error.
 pub(super) fn fault(name: &str) -> Option<&'static str> {
     if name.is_empty() || name == "." || name == ".." {
@@ -73,7 +81,7 @@ pub(super) fn alias(name: &str, taken: &mut BTreeSet<ShortName>) -> ShortName {
 
 /// The long-name records of `name` for the alias `short`, in the order in which they are stored.
 pub(super) fn long_records(name: &str, short: &ShortName) -> Vec<Record> {
-    let checksum = short.iter().fold(0u8, |sum, &byte| sum.rotate_right(1).wrapping_add(byte));
+    let checksum = checksum(short);
     let mut units: Vec<u16> = name.encode_utf16().collect();
     if !units.len().is_multiple_of(13) {
         units.push(0);
@@ -86,8 +94,7 @@ pub(super) fn long_records(name: &str, short: &ShortName) -> Vec<Record> {
         record[0] = (index as u8 + 1) | if index + 1 == count { 0x40 } else { 0 };
         record[11] = 0x0f;
         record[13] = checksum;
-        let places = (1..11).step_by(2).chain((14..26).step_by(2)).chain((28..32).step_by(2));
-        for (place, unit) in places.zip(part) {
+        for (place, unit) in UNITS.into_iter().zip(part) {
             record[place..place + 2].copy_from_slice(&unit.to_le_bytes());
         }
         records.push(record);
