@@ -2,7 +2,9 @@
 //!
 //! A partition is found by type and UUID or name, never by its number; the numbers are fixed all the same, so that a person can
 //! read a disk. What a factory image's UUIDs are is derived from its root hash ([`derived_uuid`]): the same root image makes the
-//! same disk. An installer gives its target fresh ones instead.
+//! same disk. An installer gives its target fresh ones instead. A [`medium`] that is installed from has three of the eight.
+
+pub mod medium;
 
 use crate::gpt;
 use crate::verity::{self, RootHash};
@@ -219,7 +221,7 @@ pub struct PlacedPartition {
 pub struct DiskLayout {
     /// The GPT's disk GUID.
     pub disk_guid: Uuid,
-    /// All eight, in the order of [`Role::ALL`].
+    /// In the order of [`Role::ALL`]: all eight of a disk, three of a [`medium`].
     pub partitions: Vec<PlacedPartition>,
     /// The disk's size in bytes, with the room of the backup GPT behind the last partition.
     pub size: u64,

@@ -19,6 +19,7 @@ mod pem;
 mod raw;
 mod registry;
 mod secret;
+mod secrets;
 mod sysctl;
 #[cfg(test)]
 mod tests;

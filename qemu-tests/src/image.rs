@@ -37,9 +37,12 @@ pub fn faulty() -> &'static Path {
     })
 }
 
+/// What [`base`] and [`test`] are built as.
+pub const FORMATS: &str = "raw,qcow2,iso";
+
 /// Builds a profile that is found in `folder`, into the folder of the tests.
 fn build(profile: &str, folder: &Path) -> PathBuf {
-    build_with(profile, folder, profile, &[])
+    build_with(profile, folder, profile, &["--format".as_ref(), FORMATS.as_ref()])
 }
 
 pub(crate) fn build_with(profile: &str, folder: &Path, name: &str, options: &[&OsStr]) -> PathBuf {

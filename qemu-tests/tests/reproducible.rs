@@ -4,7 +4,7 @@
 
 use kmimage_qemu_tests::disk::{extract, partitions};
 use kmimage_qemu_tests::foreign::{program, run};
-use kmimage_qemu_tests::image::{artefact, base, kmimage, lock};
+use kmimage_qemu_tests::image::{FORMATS, artefact, base, kmimage, lock};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,7 +42,7 @@ fn tools_two_builds_are_one() {
     let output = folder.path().join("a folder, elsewhere");
     let mut build = as_nobody(folder.path());
     build.args(["build", "--profile", "base", "--locked", "--jobs", "1", "--offline", "--output"]).arg(&output);
-    build.arg("--store").arg(folder.path().join("store"));
+    build.arg("--store").arg(folder.path().join("store")).args(["--format", FORMATS]);
     for name in ["debian", "debian-security"] {
         build.arg("--repository").arg(format!("{name}={}", debs.display()));
     }

@@ -59,6 +59,19 @@ pub struct Inputs<'a> {
     pub initramfs: &'a [u8],
     /// The kernel (bzImage).
     pub kernel: &'a [u8],
+    /// What it can start beside what its own command line says; the first is the one that it starts unless told otherwise.
+    pub profiles: &'a [Profile],
+}
+
+/// A profile: what is different from the image's own sections (systemd-stub(7), "Multi-profile UKIs").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Its name.
+    pub id: &'static str,
+    /// What a menu shows.
+    pub title: &'static str,
+    /// Its command line, if it is another one.
+    pub cmdline: Option<String>,
 }
 
 /// The UKI's bytes; the same inputs give the same bytes.
@@ -69,15 +82,24 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Vec<u8>, UkiError> {
     {
         return Err(UkiError::Release { kernel: release, modules: inputs.release.to_owned() });
     }
-    let data = |name, data| NewSection { name, data, virtual_size: 0, characteristics: pe::READ_DATA };
-    let sections = [
+    fn data<'a>(name: &'a str, data: &'a [u8]) -> NewSection<'a> {
+        NewSection { name, data, virtual_size: 0, characteristics: pe::READ_DATA }
+    }
+    let headers: Vec<String> =
+        inputs.profiles.iter().map(|profile| format!("ID={}\nTITLE={}\n", profile.id, profile.title)).collect();
+    let mut sections = vec![
         data(".osrel", inputs.os_release),
         data(".cmdline", inputs.cmdline.as_bytes()),
         data(".uname", inputs.release.as_bytes()),
         data(".initrd", inputs.initramfs),
-        // Last, with the memory that the kernel wants once started, so that the stub may run it where it was loaded.
+        // With the memory that the kernel wants once started, so that the stub may run it where it was loaded.
         NewSection { name: ".linux", data: inputs.kernel, virtual_size: kernel.size_of_image, characteristics: pe::READ_CODE },
     ];
+    // What comes behind a header is that profile's; what comes before the first one is everybody's.
+    for (profile, header) in inputs.profiles.iter().zip(&headers) {
+        sections.push(data(".profile", header.as_bytes()));
+        sections.extend(profile.cmdline.as_deref().map(|cmdline| data(".cmdline", cmdline.as_bytes())));
+    }
     pe::append(inputs.stub, &sections).map_err(UkiError::Stub)
 }
 
@@ -109,6 +131,10 @@ mod tests {
             release: "6.12.107+deb13-amd64",
             initramfs: &[0x28; 5000],
             kernel: &kernel("6.12.107+deb13-amd64"),
+            profiles: &[
+                Profile { id: "main", title: "Start", cmdline: None },
+                Profile { id: "live", title: "Live", cmdline: Some("roothash=00 kmimage.live".to_owned()) },
+            ],
         })
         .unwrap()
     }
@@ -128,6 +154,9 @@ mod tests {
                 (".uname", 20, 0x4000_0040),
                 (".initrd", 5000, 0x4000_0040),
                 (".linux", 0x4000, 0x4000_0020),
+                (".profile", 20, 0x4000_0040),
+                (".profile", 19, 0x4000_0040),
+                (".cmdline", 24, 0x4000_0040),
             ]
         );
         assert_eq!(sample(), uki);
@@ -142,6 +171,7 @@ mod tests {
             release: "6.12.107+deb13-amd64",
             initramfs: b"",
             kernel: &kernel("6.1.0-40-amd64"),
+            profiles: &[],
         })
         .unwrap_err();
         assert_eq!(error.to_string(), "the kernel says it is 6.1.0-40-amd64, but its modules are for 6.12.107+deb13-amd64");
@@ -164,6 +194,8 @@ mod tests {
                 words.next()
             })
             .collect();
-        assert_eq!(names, [".text", ".sbat", ".osrel", ".cmdline", ".uname", ".initrd", ".linux"]);
+        let expect =
+            [".text", ".sbat", ".osrel", ".cmdline", ".uname", ".initrd", ".linux", ".profile", ".profile", ".cmdline"];
+        assert_eq!(names, expect);
     }
 }

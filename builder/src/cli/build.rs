@@ -36,7 +36,7 @@ pub struct BuildOptions {
     /// The folder that the artefacts become [default: out/PROFILE].
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Disk formats to write.
+    /// Formats to write.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "FORMAT,...", default_value = "raw,qcow2")]
     format: Vec<Format>,
     /// Refuse to make or change the lock.

@@ -89,7 +89,7 @@ pub fn write(documents: &Documents<'_>, time: Timestamp) -> Result<Vec<u8>, Seed
     if let Some(bytes) = documents.network_config {
         root.insert("network-config".to_owned(), Node::File(bytes.to_vec()));
     }
-    Ok(iso::write(&Volume { label: LABEL.to_owned(), time, root })?.bytes)
+    Ok(iso::write(&Volume { label: LABEL.to_owned(), time, root, boot: None })?.bytes)
 }
 
 fn meta_data(documents: &Documents<'_>, user_data: &[u8]) -> Result<String, SeedError> {

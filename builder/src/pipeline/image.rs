@@ -10,7 +10,9 @@ use crate::compose::shape::BootInputs;
 use crate::compose::tree::Tree;
 use crate::emit::artifacts::{ArtifactsError, Names, Staging, artefact_of};
 use crate::emit::copies::{self, Copied, CopyError, Wanted};
-use crate::emit::esp::boot_files;
+use crate::emit::esp::boot_files::{self, EspFile};
+use crate::emit::medium::plan::{MediumError, MediumPlan};
+use crate::emit::medium::{self, menu};
 use crate::emit::plan::{self, RootPlace};
 use crate::emit::stale::{self, Seal};
 use crate::emit::{files_tsv, manifest, raw, spdx};
@@ -20,21 +22,26 @@ use crate::parallel;
 use crate::profile::Profile;
 use crate::report::{Event, Reporter};
 use crate::store::Store;
+use kmimage_contract::boot_records::uefi;
 use kmimage_contract::cmdline::{Cmdline, Parameter};
+use kmimage_contract::disk_layout::Slot;
 use kmimage_contract::manifest::{Artefact, ContainerImage};
+use kmimage_contract::verity::RootHash;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A format that a disk is written in.
+/// A format that an image is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Format {
     /// The bytes of a disk, sparse: for `dd`, USB sticks, any hypervisor.
     Raw,
     /// QEMU's and Proxmox's format, sparse.
     Qcow2,
+    /// The medium that machines are started live and installed from: a CD, and on a USB stick a disk.
+    Iso,
 }
 
 /// zstd level of the initramfs: 19 would make it a tenth smaller, and take 20 times as long.
@@ -124,7 +131,7 @@ pub(super) fn boot_image(
     report(Event::Stage(format!("making the boot image (kernel {})", inputs.release)));
     let modules = initramfs_modules::in_load_order(tree, &inputs.release, &profile.kernel.initramfs)?;
     let initramfs = initramfs::build(&initramfs::Inputs { init: &identity.init, modules: &modules, level: INITRAMFS_LEVEL })?;
-    let cmdline = command_line(profile, root)?;
+    let (cmdline, profiles) = command_lines(profile, &root.hash_tree.root_hash())?;
     let read = |content: &crate::compose::content::Content| content.to_vec().map_err(PipelineError::Read);
     let uki = uki::build(&uki::Inputs {
         stub: &read(&inputs.stub)?,
@@ -133,6 +140,7 @@ pub(super) fn boot_image(
         release: &inputs.release,
         initramfs: &initramfs,
         kernel: &read(&inputs.kernel)?,
+        profiles: &profiles,
     })?;
     check_size(profile, uki.len() as u64)?;
     Ok(BootImage { uki, kernel_release: inputs.release.clone(), loader: read(&inputs.loader)? })
@@ -145,13 +153,14 @@ fn check_size(profile: &Profile, size: u64) -> Result<(), PipelineError> {
     }
 }
 
-fn command_line(profile: &Profile, root: &RootImage) -> Result<String, PipelineError> {
+/// The command line with the root hash, and those of the other things that the boot image can start.
+fn command_lines(profile: &Profile, root_hash: &RootHash) -> Result<(String, Vec<uki::Profile>), PipelineError> {
     let mut cmdline = Cmdline::parse(&profile.kernel.cmdline.join(" "));
-    let text = Parameter::value("roothash", &root.hash_tree.root_hash().to_string()).and_then(|parameter| {
+    let lines = Parameter::value("roothash", &root_hash.to_string()).and_then(|parameter| {
         cmdline.parameters.insert(0, parameter);
-        cmdline.render()
+        Ok((cmdline.render()?, menu::profiles(&cmdline, root_hash)?))
     });
-    text.map_err(|source| PipelineError::CommandLine { profile: profile.name.clone(), source })
+    lines.map_err(|source| PipelineError::CommandLine { profile: profile.name.clone(), source })
 }
 
 /// Writes disks and descriptions into `staging`, and puts the set in its place.
@@ -170,13 +179,18 @@ pub(super) fn emit(
     report(Event::Stage("writing and hashing the artefacts".into()));
     let names = &identity.names;
     let uki: Arc<[u8]> = boot.uki.into();
+    let esp_files = boot_files::factory(&profile.role, &identity.release.version, &boot.loader.into(), &uki);
+    let medium = match formats.contains(&Format::Iso) {
+        true => Some(medium(profile, identity, root, &esp_files)?),
+        false => None,
+    };
     let plan = plan::plan(plan::Inputs {
         root_hash: root.hash_tree.root_hash(),
         root_len: root.len,
         hash_tree_len: root.hash_tree.len(),
         slot_size: profile.image.slot_size,
         epoch: i64::from(identity.epoch),
-        esp_files: boot_files::factory(&profile.role, &identity.release.version, &boot.loader.into(), &uki),
+        esp_files,
     })?;
     if let Some(warning) = plan.tight_slot() {
         report(Event::Warning(warning));
@@ -190,7 +204,7 @@ pub(super) fn emit(
     let made = parallel::each(&sources, identity.jobs, |source, _| -> Result<Vec<Made>, Failure> {
         match source {
             Source::Raw => Ok(vec![(names.raw(), Some(staging.digest(&names.raw())?), None)]),
-            Source::Copies => copies(names, root, formats, &staging),
+            Source::Copies => copies(names, root, formats, medium.as_ref(), &staging),
             Source::Uki => Ok(vec![in_memory(&staging, names.uki(), &uki)?]),
             Source::Files => Ok(vec![in_memory(&staging, names.files(), files_tsv::render(&finished.tree).as_bytes())?]),
             Source::Spdx => {
@@ -237,7 +251,7 @@ pub(super) struct Packages<'a> {
 enum Source {
     /// The raw disk is written already; it is hashed.
     Raw,
-    /// Root image and qcow2 are copied out of the raw disk, whose seal is taken on the way.
+    /// Root image, qcow2 and ISO are copied out of the raw disk, whose seal is taken on the way.
     Copies,
     Uki,
     Files,
@@ -247,19 +261,42 @@ enum Source {
 /// A file of the set by name, with what the manifest says of it and what the next build knows it by, as far as its source knows.
 type Made = (String, Option<Artefact>, Option<Seal>);
 
-fn copies(names: &Names, root: &RootImage, formats: &BTreeSet<Format>, staging: &Staging) -> Result<Vec<Made>, Failure> {
+/// Plans the medium: the disk's boot files with a menu in the place of its entry, and the root.
+fn medium(profile: &Profile, identity: &Identity, root: &RootImage, disk: &[EspFile]) -> Result<MediumPlan, MediumError> {
+    let version = &identity.release.version;
+    let efi = uefi::uki_path(Slot::A);
+    medium::plan::plan(medium::plan::Inputs {
+        root_hash: root.hash_tree.root_hash(),
+        root: root.place.root..root.place.root + root.len,
+        hash_tree: root.place.hash_tree..root.place.hash_tree + root.hash_tree.len(),
+        label: format!("{} {version}", identity.release.image_id),
+        epoch: i64::from(identity.epoch),
+        esp_files: medium::files::of_disk(disk, &profile.role, version, efi),
+    })
+}
+
+fn copies(
+    names: &Names,
+    root: &RootImage,
+    formats: &BTreeSet<Format>,
+    medium: Option<&MediumPlan>,
+    staging: &Staging,
+) -> Result<Vec<Made>, Failure> {
     let root_file = staging.create(&names.root())?;
     let qcow2_file = if formats.contains(&Format::Qcow2) { Some(staging.create(&names.qcow2())?) } else { None };
+    let iso_file = if medium.is_some() { Some(staging.create(&names.iso())?) } else { None };
     let wanted = Wanted {
         disk: &root.disk,
         root_at: root.place.root..root.place.root + root.len,
         root: &root_file,
         qcow2: qcow2_file.as_ref(),
+        iso: iso_file.as_ref().zip(medium),
     };
     let copies = copies::make(&wanted).map_err(|error| match error {
         CopyError::Disk(source) => cannot_write(staging, &names.raw(), source),
         CopyError::Root(source) => cannot_write(staging, &names.root(), source),
         CopyError::Qcow2(source) => cannot_write(staging, &names.qcow2(), source),
+        CopyError::Iso(source) => cannot_write(staging, &names.iso(), source),
     })?;
     let made = |name: String, copied: Copied| {
         staging.mark_flushed(&name);
@@ -267,6 +304,7 @@ fn copies(names: &Names, root: &RootImage, formats: &BTreeSet<Format>, staging: 
     };
     let mut all = vec![made(names.root(), copies.root)];
     all.extend(copies.qcow2.map(|qcow2| made(names.qcow2(), qcow2)));
+    all.extend(copies.iso.map(|iso| made(names.iso(), iso)));
     if formats.contains(&Format::Raw) {
         all.push((names.raw(), None, Some(copies.disk)));
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// A disk image.
 #[derive(Debug, Serialize)]
 pub struct Disk {
-    /// `raw` or `qcow2`.
+    /// `raw`, `qcow2`, or `iso` for what is a CD, too.
     pub format: &'static str,
     /// Bytes of the disk.
     pub size: u64,
@@ -57,7 +57,9 @@ fn hexadecimal<S: Serializer>(bits: &u64, serializer: S) -> Result<S::Ok, S::Err
 }
 
 pub(super) fn decode_raw(source: &dyn Source) -> Result<Shown, Boxed> {
-    Ok(Shown::Disk(read("raw", source)?))
+    // ISO 9660's first descriptor.
+    let is_cd = read_some(source, 0x8001, 5)? == b"CD001";
+    Ok(Shown::Disk(read(if is_cd { "iso" } else { "raw" }, source)?))
 }
 
 pub(super) fn decode_qcow2(source: &dyn Source) -> Result<Shown, Boxed> {

@@ -2,7 +2,7 @@
 
 use super::disk::Disk;
 use super::esp::Esp;
-use super::uki::Uki;
+use super::uki::{PROFILE, Uki};
 use super::{Shown, Squashfs, Verity};
 use kmimage_contract::disk_layout::{GROW_FILE_SYSTEM, READ_ONLY};
 use kmimage_contract::manifest::{Manifest, Package};
@@ -101,10 +101,14 @@ fn uki_lines(uki: &Uki) -> Vec<String> {
     let kind = if uki.texts.contains_key(".cmdline") { "unified kernel image" } else { "PE image" };
     let signed = if uki.signed { "signed" } else { "not signed" };
     let mut lines = vec![format!("{kind}, {signed}, {} in memory", size(u64::from(uki.size_of_image)))];
+    let (mut texts, mut profiles) = (&uki.texts, uki.profiles.iter());
     for section in &uki.sections {
+        if section.name == PROFILE {
+            texts = profiles.next().unwrap_or(texts);
+        }
         // Files are padded to sectors; what is in memory is what was put in.
         lines.push(format!("{:<10} {}", section.name, size(u64::from(section.virtual_size.min(section.raw_size)))));
-        if let Some(text) = uki.texts.get(&section.name) {
+        if let Some(text) = texts.get(&section.name) {
             lines.extend(indent(text.lines().map(str::to_owned).collect()));
         }
     }

@@ -42,14 +42,17 @@ fn only_the_formats_that_are_asked_for() {
     binary.succeed(&["build", "--profile", "mini", "--format", "raw"]);
     assert_eq!(names(&binary, "out/mini"), set(&["efi", "files.tsv", "json", "raw", "root.squashfs", "spdx.json"]));
     let raw = sums(&binary, "out/mini");
+    binary.succeed(&["build", "--profile", "mini", "--format", "iso", "--output", "iso"]);
+    assert_eq!(names(&binary, "iso"), set(&["efi", "files.tsv", "iso", "json", "root.squashfs", "spdx.json"]));
     // The set changes as a whole; what both sets have is the same.
     binary.succeed(&["build", "--profile", "mini", "--format", "qcow2"]);
     assert_eq!(names(&binary, "out/mini"), set(&["efi", "files.tsv", "json", "qcow2", "root.squashfs", "spdx.json"]));
     let shared = |sums: &str| -> Vec<String> {
-        let differ = [".raw", ".qcow2", "amd64.json"];
+        let differ = [".raw", ".qcow2", ".iso", "amd64.json"];
         sums.lines().filter(|line| !differ.iter().any(|ending| line.ends_with(ending))).map(str::to_owned).collect()
     };
     assert_eq!(shared(&raw), shared(&sums(&binary, "out/mini")));
+    assert_eq!(shared(&raw), shared(&sums(&binary, "iso")));
     assert_eq!(shared(&raw).len(), 4);
 }
 

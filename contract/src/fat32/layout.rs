@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const SECTOR: u64 = 512;
 const FATS: u64 = 2;
+/// Every file begins at a multiple of this: a block of ISO 9660, so that the volume of a hybrid medium can show the same bytes.
+const FILE_ALIGNMENT: u64 = 2048;
 /// FAT32 by definition: with fewer clusters, readers take it for FAT16.
 const LEAST_CLUSTERS: u64 = 65_525;
 const END_OF_CHAIN: u32 = 0x0fff_ffff;
@@ -183,6 +185,13 @@ impl Layout {
         first
     }
 
+    /// Leaves clusters free up to where a file may begin.
+    fn align(&mut self) {
+        while !self.geometry.cluster_offset(self.table.len() as u64).is_multiple_of(FILE_ALIGNMENT) {
+            self.table.push(0);
+        }
+    }
+
     fn record(&self, name: &ShortName, attributes: u8, cluster: u32, len: u32) -> Record {
         record::record(name, attributes, cluster, len, self.stamp)
     }
@@ -205,6 +214,7 @@ impl Layout {
             });
             records.push(match node {
                 Node::File { index, len } => {
+                    self.align();
                     let first = self.allocate(*len);
                     if first != 0 {
                         let offset = self.geometry.cluster_offset(u64::from(first));
@@ -236,7 +246,8 @@ fn directory_bytes(children: &BTreeMap<String, (&str, Node<'_>)>, root: bool) ->
 
 fn clusters_of(node: &Node<'_>, cluster_bytes: u64, root: bool) -> u64 {
     match node {
-        Node::File { len, .. } => len.div_ceil(cluster_bytes),
+        // With what may have to be left free before it.
+        Node::File { len, .. } => len.div_ceil(cluster_bytes) + (FILE_ALIGNMENT / cluster_bytes).saturating_sub(1),
         Node::Directory(children) => {
             let below: u64 = children.values().map(|(_, node)| clusters_of(node, cluster_bytes, false)).sum();
             below + directory_bytes(children, root).div_ceil(cluster_bytes)
@@ -262,7 +273,8 @@ pub fn lay_out(volume: &Volume<'_>, files: &[FileAt<'_>]) -> Result<Vec<Extent>,
     let root_cluster = layout.directory(children, Some(label_record), None);
     let Layout { geometry, table, mut extents, .. } = layout;
 
-    let free = geometry.clusters - needed;
+    let used = table.iter().skip(2).filter(|entry| **entry != 0).count() as u64;
+    let free = geometry.clusters.saturating_sub(used);
     let boot = boot_sector(&geometry, volume, &label, root_cluster);
     let info = info_sector(free, table.len() as u64);
     for at in [0, 6] {

@@ -1,7 +1,10 @@
 //! Block devices: disks and partitions, as sysfs and the disks' partition tables show them.
+//!
+//! A partition that stage 1 has mapped, because the kernel has none on such a disk (a CD), is one like any other.
 
 use super::{FactError, read_text};
 use crate::failure;
+use kmimage_contract::disk_layout::medium;
 use kmimage_contract::gpt;
 use kmimage_sys::device_mapper::DeviceNumber;
 use kmimage_sys::kernel_log::{self, Level};
@@ -47,19 +50,43 @@ pub fn read() -> Result<Vec<BlockDevice>, FactError> {
 
 /// The device of a number, if it is there. No disk but its own is looked at.
 pub fn read_one(number: DeviceNumber) -> Option<BlockDevice> {
-    let (mut device, place) = read_device(&Path::new(NUMBERS).join(number.to_string()))?;
+    read_link(&Path::new(NUMBERS).join(number.to_string()))
+}
+
+/// The device of a name, if it is there. No disk but its own is looked at.
+pub fn read_named(name: &str) -> Option<BlockDevice> {
+    read_link(&Path::new(CLASS).join(name))
+}
+
+fn read_link(link: &Path) -> Option<BlockDevice> {
+    let (mut device, place) = read_device(link)?;
     if let Some((found, _)) = device.disk.as_deref().and_then(read_table) {
         name_partition(&mut device, place.as_ref(), &found.table);
     }
     Some(device)
 }
 
+/// The device-mapper UUID of a mapped partition. kpartx' form, by which others know such a device for a partition.
+pub fn mapping_uuid(number: u32, uuid: Uuid) -> String {
+    format!("part{number}-kmimage-{uuid}")
+}
+
+fn parse_mapping(text: &str) -> Option<Place> {
+    let (number, uuid) = text.trim().strip_prefix("part")?.split_once("-kmimage-")?;
+    Some(Place::Mapped { number: number.parse().ok()?, uuid: uuid.parse().ok()? })
+}
+
 /// Where a partition is on its disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
-    number: u32,
-    /// In sectors of 512 bytes.
-    start: u64,
+enum Place {
+    /// By the kernel.
+    Kernel {
+        number: u32,
+        /// In sectors of 512 bytes.
+        start: u64,
+    },
+    /// By stage 1.
+    Mapped { number: u32, uuid: Uuid },
 }
 
 /// Links to all block devices by name.
@@ -81,14 +108,19 @@ fn read_sysfs() -> Result<Vec<(BlockDevice, Option<Place>)>, FactError> {
 fn read_device(link: &Path) -> Option<(BlockDevice, Option<Place>)> {
     let target = std::fs::read_link(link).ok()?;
     let text = |name: &str| read_text(&link.join(name)).ok();
-    parse(&target, &text("uevent")?, &text("size")?, &text("start").unwrap_or_default())
+    let (mut device, place) = parse(&target, &text("uevent")?, &text("size")?, &text("start").unwrap_or_default())?;
+    let mapping = text("dm/uuid").as_deref().and_then(parse_mapping);
+    if mapping.is_some() {
+        device.disk = std::fs::read_dir(link.join("slaves")).ok()?.flatten().next()?.file_name().into_string().ok();
+    }
+    Some((device, place.or(mapping)))
 }
 
 /// Takes together what sysfs says of one device: where its link leads, its `uevent`, `size` and `start`.
 fn parse(target: &Path, uevent: &str, size: &str, start: &str) -> Option<(BlockDevice, Option<Place>)> {
     let value = |key: &str| uevent.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let parent = || target.parent()?.file_name()?.to_str().map(str::to_owned);
-    let place = || Some(Place { number: value("PARTN")?.parse().ok()?, start: start.trim().parse().ok()? });
+    let place = || Some(Place::Kernel { number: value("PARTN")?.parse().ok()?, start: start.trim().parse().ok()? });
     let device = BlockDevice {
         name: value("DEVNAME")?.to_owned(),
         number: DeviceNumber { major: value("MAJOR")?.parse().ok()?, minor: value("MINOR")?.parse().ok()? },
@@ -105,26 +137,30 @@ fn parse(target: &Path, uevent: &str, size: &str, start: &str) -> Option<(BlockD
 pub fn read_table(disk: &str) -> Option<(gpt::Found, u64)> {
     let facts = Path::new(CLASS).join(disk);
     let number = |path: &Path| read_text(path).ok()?.trim().parse::<u64>().ok();
-    let sector_size = gpt::SectorSize::of(number(&facts.join("queue/logical_block_size"))?)?;
+    let say = |error: &dyn std::error::Error| {
+        kernel_log::write(Level::Debug, &format!("kmimage-init: {disk}: {}", failure::chain(error)));
+    };
+    // Opened first: of a CD the kernel knows size and sectors from then on.
+    let mut file = File::open(Path::new("/dev").join(disk)).inspect_err(|error| say(error)).ok()?;
     let bytes = number(&facts.join("size"))?.checked_mul(512)?;
-    let found = File::open(Path::new("/dev").join(disk)).map_err(gpt::ReadError::from);
-    match found.and_then(|mut file| gpt::read(&mut file, bytes, sector_size)) {
-        Ok(found) => Some((found, bytes)),
-        Err(error) => {
-            kernel_log::write(Level::Debug, &format!("kmimage-init: {disk}: {}", failure::chain(&error)));
-            None
-        }
-    }
+    medium::sector_sizes(number(&facts.join("queue/logical_block_size"))?).find_map(|sector_size| {
+        let found = gpt::read(&mut file, bytes, sector_size).inspect_err(|error| say(error)).ok()?;
+        Some((found, bytes))
+    })
 }
 
 /// Gives a partition its name, if the table has it where the kernel has it.
 fn name_partition(device: &mut BlockDevice, place: Option<&Place>, table: &gpt::Table) {
     let per_sector = table.sector_size.bytes() / 512;
-    let entry = place.and_then(|place| {
-        let same_place = |entry: &&gpt::Partition| entry.first_lba.checked_mul(per_sector) == Some(place.start);
-        table.partitions.iter().find(|entry| entry.number == place.number).filter(same_place)
-    });
-    if let Some(entry) = entry {
+    let is_it = |entry: &&gpt::Partition| match place {
+        None => false,
+        Some(Place::Kernel { number, start }) => {
+            entry.number == *number && entry.first_lba.checked_mul(per_sector) == Some(*start)
+        }
+        // Where it is was taken from this table, if the medium is still the same.
+        Some(Place::Mapped { number, uuid }) => entry.number == *number && entry.uuid == *uuid,
+    };
+    if let Some(entry) = table.partitions.iter().find(is_it) {
         device.uuid = Some(entry.uuid);
         device.label.clone_from(&entry.name);
     }
@@ -141,7 +177,7 @@ mod tests {
         let target = Path::new("../../devices/pci0000:00/0000:00:04.0/virtio1/block/vda/vda3");
         let uevent = "MAJOR=254\nMINOR=3\nDEVNAME=vda3\nDEVTYPE=partition\nDISKSEQ=9\nPARTN=3\nPARTNAME=root-a\n";
         let (device, place) = parse(target, uevent, "524288\n", "1052672\n").unwrap();
-        assert_eq!(place, Some(Place { number: 3, start: 1_052_672 }));
+        assert_eq!(place, Some(Place::Kernel { number: 3, start: 1_052_672 }));
         let expect = BlockDevice {
             name: "vda3".to_owned(),
             number: DeviceNumber { major: 254, minor: 3 },
@@ -155,11 +191,32 @@ mod tests {
         let layout = DiskLayout::factory(256 << 20, &RootHash(std::array::from_fn(|index| index as u8))).unwrap();
         for sector_size in [gpt::SectorSize::B512, gpt::SectorSize::B4096] {
             let mut moved = device.clone();
-            name_partition(&mut moved, Some(&Place { number: 3, start: 1 }), &layout.gpt(sector_size));
+            name_partition(&mut moved, Some(&Place::Kernel { number: 3, start: 1 }), &layout.gpt(sector_size));
             assert_eq!(moved, expect);
             name_partition(&mut moved, place.as_ref(), &layout.gpt(sector_size));
             let uuid = Some(uuid::uuid!("00010203-0405-0607-0809-0a0b0c0d0e0f"));
             assert_eq!(moved, BlockDevice { uuid, label: "root-a".to_owned(), ..expect.clone() });
+        }
+    }
+
+    #[test]
+    fn a_mapped_partition_is_named_by_the_mediums_table() {
+        let hash = RootHash(std::array::from_fn(|index| index as u8));
+        let table = DiskLayout::medium(&hash, 1 << 20, 36 << 20, 4096, 4096).gpt(gpt::SectorSize::B512);
+        let target = Path::new("../../devices/virtual/block/dm-1");
+        let (device, _) = parse(target, "MAJOR=252\nMINOR=1\nDEVNAME=dm-1\nDEVTYPE=disk\n", "8\n", "").unwrap();
+        let uuid = uuid::uuid!("00010203-0405-0607-0809-0a0b0c0d0e0f");
+        let named = |number: u32, uuid: Uuid| {
+            let mut device = BlockDevice { disk: Some("sr0".to_owned()), ..device.clone() };
+            name_partition(&mut device, parse_mapping(&format!("{}\n", mapping_uuid(number, uuid))).as_ref(), &table);
+            (device.uuid, device.label)
+        };
+        assert_eq!(named(3, uuid), (Some(uuid), "root-a".to_owned()));
+        // Another medium lies there by now.
+        assert_eq!(named(3, Uuid::nil()), (None, String::new()));
+        assert_eq!(named(2, uuid), (None, String::new()));
+        for other in ["", "CRYPT-VERITY-0-root", "part3-mpath-x", "partx-kmimage-00010203-0405-0607-0809-0a0b0c0d0e0f"] {
+            assert_eq!(parse_mapping(other), None);
         }
     }
 

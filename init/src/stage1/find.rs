@@ -1,6 +1,7 @@
 //! Finding the root: by the root hash, on the disk that the boot loader came from.
 
 use super::drivers::{Drivers, Reach};
+use super::media::Media;
 use super::{Stage1Error, waiting};
 use crate::console::Consoles;
 use crate::facts::block::{self, BlockDevice};
@@ -93,13 +94,18 @@ pub(super) fn wait(
     let begin = Instant::now();
     let mut said = String::new();
     let mut reach = Reach::Prompt;
+    let mut media = Media::default();
     loop {
         drivers.look(reach);
-        let missing = match search(&block::read()?, wanted) {
+        let devices = block::read()?;
+        let missing = match search(&devices, wanted) {
             Search::Found(root) => return Ok(*root),
             Search::Doubled(first, second) => return Err(Stage1Error::Doubled { first, second }),
             Search::Missing(missing) => missing,
         };
+        if media.map(&devices, &wanted.root_hash) {
+            continue;
+        }
         if reach == Reach::Prompt {
             reach = Reach::All;
             continue;

@@ -4,6 +4,7 @@
 
 mod drivers;
 mod find;
+mod media;
 mod switch;
 mod verity;
 

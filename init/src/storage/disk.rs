@@ -2,9 +2,8 @@
 
 use super::StorageError;
 use super::plan::What;
-use crate::facts::block;
-use crate::facts::read_text;
-use kmimage_contract::disk_layout::Role;
+use crate::facts::{self, block, read_text};
+use kmimage_contract::disk_layout::{Role, medium};
 use kmimage_contract::gpt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -39,6 +38,8 @@ pub(super) struct BootDisk {
     pub state: Option<Partition>,
     /// `var`, if the table has it.
     pub var: Option<Partition>,
+    /// It is a medium that machines are installed from: it has neither, and nothing is written to it.
+    pub is_medium: bool,
 }
 
 impl BootDisk {
@@ -60,11 +61,8 @@ pub(super) fn find() -> Result<BootDisk, StorageError> {
     let entries = std::fs::read_dir(&slaves).map_err(|error| fail(format!("{}: {error}", slaves.display())))?;
     // Data and hash tree of a root are on one disk: stage 1 takes no others.
     let under = entries.flatten().next().ok_or_else(|| fail(format!("{} is empty", slaves.display())))?.file_name();
-    let link = Path::new("/sys/class/block").join(&under);
-    let place = std::fs::canonicalize(&link).map_err(|error| fail(format!("{}: {error}", link.display())))?;
-    let disk = place.parent().filter(|_| place.join("partition").exists()).and_then(Path::file_name);
-    let disk = disk.ok_or_else(|| fail(format!("{} is not a partition", under.to_string_lossy())))?;
-    read(&disk.to_string_lossy())
+    let disk = under.to_str().and_then(block::read_named).and_then(|device| device.disk);
+    read(&disk.ok_or_else(|| fail(format!("{} is not a partition", under.to_string_lossy())))?)
 }
 
 /// Reads a disk's table and finds our partitions in it: by type and name.
@@ -85,7 +83,9 @@ fn read(name: &str) -> Result<BootDisk, StorageError> {
         })
     };
     let (state, var) = (named(Role::State), named(Role::Var));
-    Ok(BootDisk { name: name.to_owned(), path: Path::new("/dev").join(name), size, state, var, table })
+    let root_hash = facts::cmdline::read().ok().and_then(|cmdline| Some(cmdline.boot_parameters().ok()?.root_hash));
+    let is_medium = root_hash.is_some_and(|root_hash| medium::is_medium(&table.table, &root_hash));
+    Ok(BootDisk { name: name.to_owned(), path: Path::new("/dev").join(name), size, state, var, is_medium, table })
 }
 
 /// The kernel's partition of a number: where it begins in bytes, and its name.

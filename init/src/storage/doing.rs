@@ -69,7 +69,7 @@ pub(super) enum StepError {
 
 impl StepError {
     /// What a person can do.
-    fn remedy(&self) -> &'static str {
+    pub(super) fn remedy(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.remedy(),
             Self::Tool(tools::ToolError::Failed { program: "e2fsck", .. }) => {
@@ -291,7 +291,7 @@ fn mount_and_fill(what: What, partition: &Partition) -> Result<(), StepError> {
     Ok(places::fill(what, target)?)
 }
 
-fn is_mounted(target: &Path) -> bool {
+pub(super) fn is_mounted(target: &Path) -> bool {
     facts::mounts::read().unwrap_or_default().iter().any(|mount| mount.target == target)
 }
 

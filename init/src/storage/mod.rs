@@ -25,6 +25,11 @@
 //!
 //! `var` is made before `state` is mounted for the first time: so a `state` that has lived is a third witness for `var`.
 //!
+//! # A boot from a medium
+//!
+//! A medium that machines are installed from has neither partition (`contract::disk_layout::medium`): both are in memory then, and what
+//! is above does not apply.
+//!
 //! # Limits
 //!
 //! A disk that says "flushed" and has not is not detected beyond the second witness. Somebody who writes to the disk on purpose can
@@ -36,6 +41,7 @@ mod doing;
 pub mod identity;
 mod lasting;
 mod ledger;
+mod live;
 pub mod places;
 mod plan;
 pub mod record;
@@ -122,6 +128,9 @@ pub fn run(words: &[String]) -> ExitCode {
 fn mount_all(say: &mut dyn FnMut(StateLine)) -> Result<bool, StorageError> {
     load_modules();
     let disk = disk::find()?;
+    if disk.is_medium {
+        return Ok(live::mount_all(say));
+    }
     let facts = look(&disk);
     let steps = plan(&facts);
     let mut doing = Doing::new(disk, facts.ledger, SCRATCH.into(), say);

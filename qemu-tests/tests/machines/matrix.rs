@@ -1,4 +1,4 @@
-//! The boot matrix: every firmware, chipset and way to attach the disk, from both formats, to `kmimage: ready`; then off by the power
+//! The boot matrix: every firmware, chipset and way to attach the disk, from both formats, and the ISO as a CD and as a stick, to `kmimage: ready`; then off by the power
 //! button.
 //!
 //! CI boots a part in which each firmware meets each chipset and each bus; the other cells are ignored there, and `just matrix` boots
@@ -23,8 +23,21 @@ fn boots(bios: Bios, chipset: Chipset, bus: DiskBus, ending: &str) {
     is_ready(&Request { image, cdrom: None, bios, memory_mib: 512, cpus: 1, chipset, bus, persistent: false });
 }
 
-/// Boots a machine with the image `base`, sees that it is ready with what the image's manifest says, and switches it off.
-fn is_ready(request: &Request) {
+/// Boots the ISO from a CD (on i440fx IDE, on q35 SATA) or as a USB stick; its `state` and `var` are in memory.
+fn boots_iso(bios: Bios, chipset: Chipset, stick: bool) {
+    let medium = Some(artefact(base(), ".iso"));
+    let (image, cdrom) = if stick { (medium, None) } else { (None, medium) };
+    let console =
+        is_ready(&Request { image, cdrom, bios, memory_mib: 512, cpus: 1, chipset, bus: DiskBus::Usb, persistent: false });
+    for what in ["state", "var"] {
+        let line = format!("kmimage: storage {what}=mounted medium=iso size=");
+        assert!(console.contains(&line), "no {line:?} on the console:\n{console}");
+    }
+}
+
+/// Boots a machine with the image `base`, sees that it is ready with what the image's manifest says, and switches it off. Returns
+/// what the console has said.
+fn is_ready(request: &Request) -> String {
     let mut vm = Vm::start(request, |_| {});
     let ready = vm.wait_for("`kmimage: ready`", BOOT, |line| Ready::from_line(&StateLine::find(line)?));
     let ready = ready.expect("a well-formed state line");
@@ -34,6 +47,7 @@ fn is_ready(request: &Request) {
     assert_eq!((ready.root_hash, ready.version), (manifest.verity.root_hash, manifest.image_version));
     vm.power_off();
     vm.assert_no_crash();
+    vm.console()
 }
 
 macro_rules! cells {
@@ -58,4 +72,17 @@ cells! {
     vm_ovmf_pc_nvme: Ovmf Pc Nvme ".raw";
     #[ignore = "just matrix"]
     vm_ovmf_pc_usb: Ovmf Pc Usb ".qcow2";
+}
+
+macro_rules! iso_cells {
+    ($($(#[$ignore:meta])? $name:ident: $bios:ident $chipset:ident $stick:literal;)*) => {
+        $($(#[$ignore])? #[test] fn $name() { boots_iso(Bios::$bios, Chipset::$chipset, $stick); })*
+    };
+}
+
+iso_cells! {
+    vm_iso_ovmf_ide_cd: Ovmf Pc false;
+    #[ignore = "just matrix"]
+    vm_iso_ovmf_sata_cd: Ovmf Q35 false;
+    vm_iso_ovmf_usb_stick: Ovmf Q35 true;
 }

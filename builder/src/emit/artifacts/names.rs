@@ -5,12 +5,13 @@ use super::ArtifactsError;
 /// The raw disk's ending.
 pub(in crate::emit) const RAW: &str = ".raw";
 const QCOW2: &str = ".qcow2";
+const ISO: &str = ".iso";
 const ROOT: &str = ".root.squashfs";
 const UKI: &str = ".efi";
 const MANIFEST: &str = ".json";
 const FILES: &str = ".files.tsv";
 const SPDX: &str = ".spdx.json";
-const ENDINGS: [&str; 7] = [RAW, QCOW2, ROOT, UKI, MANIFEST, FILES, SPDX];
+const ENDINGS: [&str; 8] = [RAW, QCOW2, ISO, ROOT, UKI, MANIFEST, FILES, SPDX];
 
 /// How the files of one image are called: `kmimage-<profile>-<version>-amd64` and an ending.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,11 @@ impl Names {
     /// The qcow2 disk image.
     pub fn qcow2(&self) -> String {
         self.with(QCOW2)
+    }
+
+    /// The install medium.
+    pub fn iso(&self) -> String {
+        self.with(ISO)
     }
 
     /// The squashfs.

@@ -1,15 +1,17 @@
 //! ISO 9660 volumes (ECMA-119) with Rock Ridge and Joliet, as one value: a tree goes in, bytes come out.
 //!
-//! Every block's place follows from the tree alone, and the only clock is the caller's: same tree, same bytes. What a bootable ISO
-//! needs more (boot records, a GPT over the same bytes) finds its files by [`Image::place_of`].
+//! Every block's place follows from the tree alone, and the only clock is the caller's: same tree, same bytes. A file may lie elsewhere
+//! ([`Node::Elsewhere`]): in a partition of a hybrid medium, whose other half (a GPT over the same bytes) is [`medium`](super::medium)'s.
 //! Limits: files below 4 GiB, names up to 100 bytes, all owned by root.
 
 mod blocks;
+pub mod el_torito;
 mod names;
 mod records;
 #[cfg(test)]
 mod tests;
 
+use el_torito::Boot;
 use jiff::Timestamp;
 use records::{Names, descriptor, directory, path_table, terminator};
 use std::collections::BTreeMap;
@@ -29,8 +31,19 @@ pub type Folder = BTreeMap<String, Node>;
 pub enum Node {
     /// A file and its content.
     File(Vec<u8>),
+    /// A file whose content is not written here.
+    Elsewhere(Place),
     /// A folder.
     Folder(Folder),
+}
+
+/// Where a file lies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its first block.
+    pub block: u32,
+    /// Its length in bytes.
+    pub length: u32,
 }
 
 /// A volume to write.
@@ -42,6 +55,8 @@ pub struct Volume {
     pub time: Timestamp,
     /// What is in it.
     pub root: Folder,
+    /// What makes machines start from it. The volume is then longer than what is written here.
+    pub boot: Option<Boot>,
 }
 
 /// Why a volume can't be written.
@@ -56,19 +71,22 @@ pub enum IsoError {
     /// More than a volume holds.
     #[error("{0} is too large for an ISO 9660 volume")]
     TooLarge(String),
+    /// A boot image that is not a file of the volume.
+    #[error("{0} is to be booted, but is no file of the volume")]
+    NoBootImage(String),
 }
 
 /// A finished volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// All of it; whole blocks.
+    /// All of it but what lies elsewhere; whole blocks.
     pub bytes: Vec<u8>,
-    places: BTreeMap<String, (u32, u32)>,
+    places: BTreeMap<String, Place>,
 }
 
 impl Image {
-    /// A file's first block and its length in bytes, by its path without a leading `/`.
-    pub fn place_of(&self, path: &str) -> Option<(u32, u32)> {
+    /// Where a file lies, by its path without a leading `/`.
+    pub fn place_of(&self, path: &str) -> Option<Place> {
         self.places.get(path).copied()
     }
 }
@@ -103,15 +121,21 @@ struct PlannedFolder<'a> {
 #[derive(Debug)]
 struct PlannedFile<'a> {
     path: String,
-    bytes: &'a [u8],
+    content: Content<'a>,
 }
 
-/// Where everything lies, in blocks.
+#[derive(Debug, Clone, Copy)]
+enum Content<'a> {
+    Bytes(&'a [u8]),
+    Elsewhere(Place),
+}
+
+/// Where everything lies.
 #[derive(Debug)]
 pub(super) struct Places {
-    folders: Vec<(u32, u32)>,
-    joliet_folders: Vec<(u32, u32)>,
-    files: Vec<(u32, u32)>,
+    folders: Vec<Place>,
+    joliet_folders: Vec<Place>,
+    files: Vec<Place>,
 }
 
 /// Writes a volume.
@@ -122,20 +146,20 @@ pub fn write(volume: &Volume) -> Result<Image, IsoError> {
     }
     let (folders, files) = plan(&volume.root)?;
 
-    // Sizes first: those of folders and path tables don't depend on where anything lies.
-    let mut next = SYSTEM_AREA + 3;
-    let mut take = |bytes: usize, what: &str| -> Result<(u32, u32), IsoError> {
+    // Sizes first: those of folders and path tables don't depend on where anything lies. Descriptors: two, one that ends the list, and
+    // El Torito's.
+    let mut next = SYSTEM_AREA + 3 + u32::from(volume.boot.is_some());
+    let mut take = |bytes: usize, what: &str| -> Result<Place, IsoError> {
         let too_large = || IsoError::TooLarge(what.to_owned());
         let length = u32::try_from(bytes).map_err(|_| too_large())?;
-        let at = next;
+        let block = next;
         next = next.checked_add(length.div_ceil(BLOCK as u32)).ok_or_else(too_large)?;
-        Ok((at, length))
+        Ok(Place { block, length })
     };
-    let nowhere = Places {
-        folders: vec![(0, 0); folders.len()],
-        joliet_folders: vec![(0, 0); folders.len()],
-        files: vec![(0, 0); files.len()],
-    };
+    let catalogue = volume.boot.as_ref().map(|_| take(BLOCK, "the boot catalogue")).transpose()?;
+    let nowhere = |count: usize| vec![Place::default(); count];
+    let nowhere =
+        Places { folders: nowhere(folders.len()), joliet_folders: nowhere(folders.len()), files: nowhere(files.len()) };
     let mut tables = Vec::new();
     for names in [Names::RockRidge, Names::Joliet] {
         let length = path_table(&folders, &nowhere, names, false).len();
@@ -146,31 +170,45 @@ pub fn write(volume: &Volume) -> Result<Image, IsoError> {
         let lengths = (0..folders.len()).map(|number| directory(&folders, number, &nowhere, names, volume.time).len());
         lengths.map(|length| take(length, "a folder")).collect::<Result<Vec<_>, _>>()
     };
-    let places = Places {
-        folders: place_folders(Names::RockRidge)?,
-        joliet_folders: place_folders(Names::Joliet)?,
-        files: files.iter().map(|file| take(file.bytes.len(), &file.path)).collect::<Result<_, _>>()?,
-    };
+    let mut places =
+        Places { folders: place_folders(Names::RockRidge)?, joliet_folders: place_folders(Names::Joliet)?, files: Vec::new() };
+    for file in &files {
+        places.files.push(match file.content {
+            Content::Bytes(bytes) => take(bytes.len(), &file.path)?,
+            Content::Elsewhere(place) => place,
+        });
+    }
+    let by_path: BTreeMap<String, Place> =
+        files.iter().zip(&places.files).map(|(file, place)| (file.path.clone(), *place)).collect();
 
     let mut image = blocks::Blocks::new(next);
-    for (at, (names, little, big)) in (SYSTEM_AREA..).zip(&tables) {
-        image.put(at, &descriptor(volume, *names, next, &places, *little, *big));
-        image.put(little.0, &path_table(&folders, &places, *names, false));
-        image.put(big.0, &path_table(&folders, &places, *names, true));
-        for (number, (block, _)) in places.of(*names).iter().enumerate() {
-            image.put(*block, &directory(&folders, number, &places, *names, volume.time));
+    let blocks = volume.boot.as_ref().map_or(next, |boot| boot.blocks);
+    let mut descriptors = SYSTEM_AREA..;
+    let mut next_descriptor = || descriptors.next().unwrap_or(u32::MAX);
+    for (names, little, big) in &tables {
+        image.put(next_descriptor(), &descriptor(volume, *names, blocks, &places, *little, *big));
+        image.put(little.block, &path_table(&folders, &places, *names, false));
+        image.put(big.block, &path_table(&folders, &places, *names, true));
+        for (number, place) in places.of(*names).iter().enumerate() {
+            image.put(place.block, &directory(&folders, number, &places, *names, volume.time));
+        }
+        // El Torito's descriptor has to be the second one.
+        if let (Names::RockRidge, Some(boot), Some(catalogue)) = (names, &volume.boot, catalogue) {
+            image.put(next_descriptor(), &el_torito::descriptor(catalogue.block));
+            image.put(catalogue.block, &boot.catalogue(&by_path)?);
         }
     }
-    image.put(SYSTEM_AREA + 2, &terminator());
-    for (file, (block, _)) in files.iter().zip(&places.files) {
-        image.put(*block, file.bytes);
+    image.put(next_descriptor(), &terminator());
+    for (file, place) in files.iter().zip(&places.files) {
+        if let Content::Bytes(bytes) = file.content {
+            image.put(place.block, bytes);
+        }
     }
-    let by_path = files.iter().zip(&places.files).map(|(file, place)| (file.path.clone(), *place)).collect();
     Ok(Image { bytes: image.finish(), places: by_path })
 }
 
 impl Places {
-    fn of(&self, names: Names) -> &[(u32, u32)] {
+    fn of(&self, names: Names) -> &[Place] {
         match names {
             Names::RockRidge => &self.folders,
             Names::Joliet => &self.joliet_folders,
@@ -194,7 +232,11 @@ fn plan(root: &Folder) -> Result<(Vec<PlannedFolder<'_>>, Vec<PlannedFile<'_>>),
                     EntryKind::Folder(folders.len() - 1)
                 }
                 Some(Node::File(bytes)) => {
-                    files.push(PlannedFile { path, bytes });
+                    files.push(PlannedFile { path, content: Content::Bytes(bytes) });
+                    EntryKind::File(files.len() - 1)
+                }
+                Some(Node::Elsewhere(place)) => {
+                    files.push(PlannedFile { path, content: Content::Elsewhere(*place) });
                     EntryKind::File(files.len() - 1)
                 }
                 None => continue,

@@ -17,11 +17,11 @@ pub(super) fn plain(folder: &Folder) -> Result<Vec<(&str, String)>, IsoError> {
             return Err(bad());
         }
         let (stem, extension) = match node {
-            Node::File(_) => name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).unwrap_or((name, "")),
+            Node::File(_) | Node::Elsewhere(_) => name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).unwrap_or((name, "")),
             Node::Folder(_) => (name.as_str(), ""),
         };
         let (stem, extension) = (mangle(stem, STEM), mangle(extension, 3));
-        let file = matches!(node, Node::File(_));
+        let file = !matches!(node, Node::Folder(_));
         let complete = |stem: &str| if file { format!("{stem}.{extension};1") } else { stem.to_owned() };
         let numbered = (0..1000).map(|number| if number == 0 { stem.clone() } else { format!("{:.22}_{number}", stem) });
         let found = numbered.map(|stem| complete(&stem)).find(|plain| !taken.contains(plain)).ok_or_else(bad)?;

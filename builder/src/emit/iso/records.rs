@@ -1,6 +1,6 @@
 //! The structures of a volume: descriptors, path tables, folders with Rock Ridge's entries (IEEE P1282 1.10). All of it is pure.
 
-use super::{BLOCK, Entry, EntryKind, Places, PlannedFolder, Volume};
+use super::{BLOCK, Entry, EntryKind, Place, Places, PlannedFolder, Volume};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -51,8 +51,8 @@ pub(super) fn descriptor(
     names: Names,
     blocks: u32,
     places: &Places,
-    little: (u32, u32),
-    big: (u32, u32),
+    little: Place,
+    big: Place,
 ) -> Vec<u8> {
     let text = |text: &str, length: usize| {
         let (mut bytes, pad) = match names {
@@ -78,10 +78,10 @@ pub(super) fn descriptor(
     out.extend(both_16(1));
     out.extend(both_16(1));
     out.extend(both_16(BLOCK as u16));
-    out.extend(both_32(little.1));
-    out.extend(little.0.to_le_bytes());
+    out.extend(both_32(little.length));
+    out.extend(little.block.to_le_bytes());
     out.extend([0; 4]);
-    out.extend(big.0.to_be_bytes());
+    out.extend(big.block.to_be_bytes());
     out.extend([0; 4]);
     let root = places.of(names).first().copied().unwrap_or_default();
     out.extend(record(&[0], true, root, volume.time, &[]));
@@ -111,7 +111,7 @@ pub(super) fn terminator() -> Vec<u8> {
 /// The path table: every folder with its place and its parent.
 pub(super) fn path_table(folders: &[PlannedFolder<'_>], places: &Places, names: Names, big_endian: bool) -> Vec<u8> {
     let mut out = Vec::new();
-    for (number, (folder, (block, _))) in folders.iter().zip(places.of(names)).enumerate() {
+    for (number, (folder, Place { block, .. })) in folders.iter().zip(places.of(names)).enumerate() {
         let name = match names {
             _ if number == 0 => vec![0],
             Names::RockRidge => folder.plain.clone().into_bytes(),
@@ -167,7 +167,7 @@ pub(super) fn directory(folders: &[PlannedFolder<'_>], number: usize, places: &P
 }
 
 /// A folder's record.
-fn record(name: &[u8], is_folder: bool, (block, length): (u32, u32), time: Timestamp, system_use: &[u8]) -> Vec<u8> {
+fn record(name: &[u8], is_folder: bool, Place { block, length }: Place, time: Timestamp, system_use: &[u8]) -> Vec<u8> {
     let mut out = vec![0, 0];
     out.extend(both_32(block));
     out.extend(both_32(length));

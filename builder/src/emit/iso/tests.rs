@@ -17,7 +17,7 @@ fn volume(label: &str, files: &[(&str, &str)]) -> Volume {
         }
         folder.insert(name.to_owned(), Node::File(content.as_bytes().to_vec()));
     }
-    Volume { label: label.to_owned(), time: Timestamp::from_second(1_700_000_000).unwrap(), root }
+    Volume { label: label.to_owned(), time: Timestamp::from_second(1_700_000_000).unwrap(), root, boot: None }
 }
 
 #[expect(clippy::disallowed_methods, reason = "others judge our bytes")]
@@ -55,7 +55,7 @@ fn tools_isoinfo_and_xorriso_read_both_hierarchies() {
     }
     for (name, content) in &files {
         assert_eq!(run("isoinfo", &["-i", path, "-R", "-x", &format!("/{name}")]), *content, "{name}");
-        let (block, length) = image.place_of(name).unwrap();
+        let super::Place { block, length } = image.place_of(name).unwrap();
         let start = block as usize * super::BLOCK;
         assert_eq!(&image.bytes[start..start + length as usize], content.as_bytes());
     }

@@ -39,6 +39,7 @@ impl Files {
             table: Found { table, copy: Copy::Primary, array: 2..34 },
             state: partition("state", 128 * MIB),
             var: partition("var", VAR),
+            is_medium: false,
         }
     }
 

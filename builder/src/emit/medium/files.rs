@@ -1,0 +1,29 @@
+//! What a medium's ESP holds: a disk's loader and image, and entries for the menu in the place of the slot's.
+
+use super::menu::{self, Choice};
+use crate::emit::esp::boot_files::EspFile;
+use kmimage_contract::boot_records::uefi;
+
+/// The files of the ESP, from those of a disk (`disk`), sorted by path.
+pub fn of_disk(disk: &[EspFile], role: &str, image_version: &str, efi: &str) -> Vec<EspFile> {
+    let text = |path: String, text: String| EspFile { path, bytes: text.into_bytes().into() };
+    let mut files: Vec<EspFile> = disk.iter().filter(|file| !is_replaced(&file.path)).cloned().collect();
+    files.push(text(LOADER_CONF.to_owned(), menu::loader_conf()));
+    files.extend(Choice::MENU.map(|choice| {
+        let path = format!("{}/{}", uefi::DIRECTORY, menu::entry_name(choice));
+        text(path, menu::entry(choice, role, image_version, efi))
+    }));
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files
+}
+
+const LOADER_CONF: &str = "loader/loader.conf";
+
+fn is_replaced(path: &str) -> bool {
+    path == LOADER_CONF || path.strip_prefix(uefi::DIRECTORY).is_some_and(|name| name.starts_with('/'))
+}
+
+/// Whether ISO 9660 shows a file of the ESP, too: what is large and never changes.
+pub(super) fn is_shown(path: &str) -> bool {
+    (path.starts_with("EFI/") || path.starts_with("boot/")) && !path.ends_with(".env")
+}
