@@ -194,8 +194,7 @@ mod tests {
                 words.next()
             })
             .collect();
-        let expect =
-            [".text", ".sbat", ".osrel", ".cmdline", ".uname", ".initrd", ".linux", ".profile", ".profile", ".cmdline"];
+        let expect = [".text", ".sbat", ".osrel", ".cmdline", ".uname", ".initrd", ".linux", ".profile", ".profile", ".cmdline"];
         assert_eq!(names, expect);
     }
 }

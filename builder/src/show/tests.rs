@@ -78,10 +78,13 @@ fn a_disk_image_is_shown_raw_and_inside_a_qcow2() {
     assert_eq!(json["partitions"][2]["content"]["kind"], "squashfs");
     assert_eq!(json["partitions"][1]["content"]["files"][1]["uki"]["texts"][".uname"], "6.12.107+deb13-amd64");
     let profiles = &json["partitions"][1]["content"]["files"][1]["uki"]["profiles"];
-    assert_eq!(profiles, &serde_json::json!([
-        {".profile": "ID=main\nTITLE=Start"},
-        {".profile": "ID=live\nTITLE=Live", ".cmdline": "roothash=0001 kmimage.live"},
-    ]));
+    assert_eq!(
+        profiles,
+        &serde_json::json!([
+            {".profile": "ID=main\nTITLE=Start"},
+            {".profile": "ID=live\nTITLE=Live", ".cmdline": "roothash=0001 kmimage.live"},
+        ])
+    );
 
     // A damaged primary table is told, and the backup read.
     File::options().write(true).open(&path).unwrap().write_all_at(&[9], 512 + 60).unwrap();

@@ -42,9 +42,7 @@ impl BootEntry {
     /// The entry itself: bootable, no emulation.
     fn encode(&self, files: &BTreeMap<String, Place>) -> Result<Vec<u8>, IsoError> {
         let (sectors, block) = match self {
-            BootEntry::Bios(path) => {
-                (BLOCK_SECTORS, files.get(path).ok_or_else(|| IsoError::NoBootImage(path.clone()))?.block)
-            }
+            BootEntry::Bios(path) => (BLOCK_SECTORS, files.get(path).ok_or_else(|| IsoError::NoBootImage(path.clone()))?.block),
             BootEntry::Efi(block) => (TO_THE_END, *block),
         };
         let mut out = vec![0x88, 0, 0, 0, 0, 0];

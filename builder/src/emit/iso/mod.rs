@@ -158,8 +158,7 @@ pub fn write(volume: &Volume) -> Result<Image, IsoError> {
     };
     let catalogue = volume.boot.as_ref().map(|_| take(BLOCK, "the boot catalogue")).transpose()?;
     let nowhere = |count: usize| vec![Place::default(); count];
-    let nowhere =
-        Places { folders: nowhere(folders.len()), joliet_folders: nowhere(folders.len()), files: nowhere(files.len()) };
+    let nowhere = Places { folders: nowhere(folders.len()), joliet_folders: nowhere(folders.len()), files: nowhere(files.len()) };
     let mut tables = Vec::new();
     for names in [Names::RockRidge, Names::Joliet] {
         let length = path_table(&folders, &nowhere, names, false).len();

@@ -17,7 +17,9 @@ pub(super) fn plain(folder: &Folder) -> Result<Vec<(&str, String)>, IsoError> {
             return Err(bad());
         }
         let (stem, extension) = match node {
-            Node::File(_) | Node::Elsewhere(_) => name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).unwrap_or((name, "")),
+            Node::File(_) | Node::Elsewhere(_) => {
+                name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).unwrap_or((name, ""))
+            }
             Node::Folder(_) => (name.as_str(), ""),
         };
         let (stem, extension) = (mangle(stem, STEM), mangle(extension, 3));

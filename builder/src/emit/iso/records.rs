@@ -46,14 +46,7 @@ fn long_time(time: Timestamp) -> Vec<u8> {
 }
 
 /// The volume descriptor of a hierarchy: primary, or supplementary for Joliet.
-pub(super) fn descriptor(
-    volume: &Volume,
-    names: Names,
-    blocks: u32,
-    places: &Places,
-    little: Place,
-    big: Place,
-) -> Vec<u8> {
+pub(super) fn descriptor(volume: &Volume, names: Names, blocks: u32, places: &Places, little: Place, big: Place) -> Vec<u8> {
     let text = |text: &str, length: usize| {
         let (mut bytes, pad) = match names {
             Names::RockRidge => (text.as_bytes().to_vec(), &b" "[..]),

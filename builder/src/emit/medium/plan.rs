@@ -124,13 +124,7 @@ fn lay_esp_out(disk: &DiskLayout, files: &[EspFile], epoch: i64) -> Result<Vec<E
     let Some(partition) = disk.partition(Role::Esp) else { return Ok(Vec::new()) };
     let (serial, _, _, _) = partition.uuid.as_fields();
     let list: Vec<FileAt<'_>> = files.iter().map(|file| FileAt { path: &file.path, len: file.bytes.len() as u64 }).collect();
-    let volume = layout::Volume {
-        size: partition.size,
-        disk_offset: partition.offset,
-        serial,
-        label: "KMIMAGE-ESP",
-        epoch,
-    };
+    let volume = layout::Volume { size: partition.size, disk_offset: partition.offset, serial, label: "KMIMAGE-ESP", epoch };
     layout::lay_out(&volume, &list).map_err(MediumError::Esp)
 }
 
