@@ -25,6 +25,15 @@ pub fn test() -> &'static Path {
     FOLDER.get_or_init(|| build("test", &library()))
 }
 
+/// The output folder of profile `metal-test`: test with microcode and firmware.
+///
+/// # Panics
+/// With the output of cargo or kmimage when a build fails.
+pub fn metal() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| build("metal-test", &library()))
+}
+
 /// The output folder of profile `test` with an init that fails when the machine's SMBIOS table asks for it.
 ///
 /// # Panics

@@ -6,6 +6,7 @@ use crate::run::{Outcome, cargo, command, installed, run};
 const PROGRAMS: &[(&str, &str)] = &[
     ("apt-get", "apt"),
     ("busctl", "systemd"),
+    ("cpio", "cpio"),
     ("curl", "curl"),
     ("depmod", "kmod"),
     // Not the package `dnsmasq`, which would start a service.
@@ -41,6 +42,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("unsquashfs", "squashfs-tools"),
     ("veritysetup", "cryptsetup-bin"),
     ("xorriso", "xorriso"),
+    ("zstd", "zstd"),
 ];
 
 /// Installs what is missing.

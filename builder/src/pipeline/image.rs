@@ -5,7 +5,7 @@ use super::{FinishedTree, PipelineError};
 use crate::assemble::block_cache::{self, BlockCache};
 use crate::assemble::squashfs::{self, Target};
 use crate::assemble::verity::{self, HashTree, VerityError};
-use crate::assemble::{initramfs, initramfs_modules, uki};
+use crate::assemble::{initramfs, initramfs_modules, microcode, uki};
 use crate::compose::shape::BootInputs;
 use crate::compose::tree::Tree;
 use crate::emit::artifacts::{ArtifactsError, Names, Staging, artefact_of};
@@ -130,7 +130,8 @@ pub(super) fn boot_image(
 ) -> Result<BootImage, Failure> {
     report(Event::Stage(format!("making the boot image (kernel {})", inputs.release)));
     let modules = initramfs_modules::in_load_order(tree, &inputs.release, &profile.kernel.initramfs)?;
-    let initramfs = initramfs::build(&initramfs::Inputs { init: &identity.init, modules: &modules, level: INITRAMFS_LEVEL })?;
+    let mut initramfs = microcode::archive(&inputs.microcode)?;
+    initramfs.extend(initramfs::build(&initramfs::Inputs { init: &identity.init, modules: &modules, level: INITRAMFS_LEVEL })?);
     let (cmdline, profiles) = command_lines(profile, &root.hash_tree.root_hash())?;
     let read = |content: &crate::compose::content::Content| content.to_vec().map_err(PipelineError::Read);
     let uki = uki::build(&uki::Inputs {

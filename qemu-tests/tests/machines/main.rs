@@ -9,6 +9,7 @@ mod figures;
 mod kernel_devices;
 mod kernel_failure;
 mod matrix;
+mod metal;
 mod network_machine;
 mod node;
 mod services;

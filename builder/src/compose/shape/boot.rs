@@ -1,6 +1,7 @@
 //! The inputs of the boot image: the kernel out of the root's packages, stub and loader out of the boot packages.
 
 use super::ShapeError;
+use super::microcode::{self, Microcode};
 use crate::compose::content::Content;
 use crate::compose::tree::{Kind, Tree, TreePath};
 
@@ -18,6 +19,8 @@ pub struct BootInputs {
     pub stub: Content,
     /// systemd-boot, `systemd-bootx64.efi`.
     pub loader: Content,
+    /// Processors' microcode, where the boot packages have any.
+    pub microcode: Vec<Microcode>,
     /// The kernel's release (`uname -r`), by the kernel's file name.
     pub release: String,
 }
@@ -41,7 +44,7 @@ pub(super) fn find(tree: &Tree, boot: &Tree) -> Result<BootInputs, ShapeError> {
         Some(Kind::File(content)) => Ok(content.clone()),
         _ => Err(ShapeError::NoBootFile { what, path }),
     };
-    Ok(BootInputs { kernel, stub: file("the EFI stub", STUB)?, loader: file("the boot loader", LOADER)?, release })
+    Ok(BootInputs { kernel, stub: file("the EFI stub", STUB)?, loader: file("the boot loader", LOADER)?, microcode: microcode::find(boot), release })
 }
 
 /// Takes everything but the kernel's configuration out of /boot.

@@ -7,6 +7,7 @@ pub mod boot;
 mod drops;
 mod error;
 mod licences;
+mod microcode;
 pub mod modes;
 pub mod modules;
 mod moves;
@@ -14,6 +15,7 @@ mod unpacked;
 
 pub use boot::BootInputs;
 pub use error::ShapeError;
+pub use microcode::{Microcode, Vendor};
 
 use super::facts::Facts;
 use super::tree::Tree;
