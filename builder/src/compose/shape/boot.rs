@@ -44,7 +44,13 @@ pub(super) fn find(tree: &Tree, boot: &Tree) -> Result<BootInputs, ShapeError> {
         Some(Kind::File(content)) => Ok(content.clone()),
         _ => Err(ShapeError::NoBootFile { what, path }),
     };
-    Ok(BootInputs { kernel, stub: file("the EFI stub", STUB)?, loader: file("the boot loader", LOADER)?, microcode: microcode::find(boot), release })
+    Ok(BootInputs {
+        kernel,
+        stub: file("the EFI stub", STUB)?,
+        loader: file("the boot loader", LOADER)?,
+        microcode: microcode::find(boot),
+        release,
+    })
 }
 
 /// Takes everything but the kernel's configuration out of /boot.
