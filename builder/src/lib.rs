@@ -14,6 +14,7 @@ pub mod embedded_init;
 pub mod emit;
 pub mod failure;
 pub mod fetch;
+pub mod flash;
 pub mod hash;
 pub(crate) mod kept_file;
 pub mod lock;

@@ -69,6 +69,14 @@ impl Buffer {
         later
     }
 
+    /// Has it hold `len` zeros, as far as there is room, in the place of what it held; to be written to.
+    pub(crate) fn zeroed(&mut self, len: usize) -> &mut [u8] {
+        self.len = len.min(self.capacity());
+        let bytes = &mut self.bytes[self.start..self.start + self.len];
+        bytes.fill(0);
+        bytes
+    }
+
     fn capacity(&self) -> usize {
         self.pool.as_ref().map_or(0, |pool| pool.size)
     }

@@ -53,6 +53,9 @@ pub const READY_MARK: &str = "/run/kmimage/state/config/ready";
 /// The machine config that is in force, as it was written by its author.
 pub const MACHINE_CONFIG: &str = "/run/kmimage/config/machine.toml";
 
+/// On the ESP: the machine config that a medium brings along (`kmimage flash --config`, the installer).
+pub const ESP_MACHINE_CONFIG: &str = "kmimage/machine.toml";
+
 /// What the platform says of this machine (hostname, instance, network), as JSON.
 pub const PLATFORM: &str = "/run/kmimage/config/platform.json";
 

@@ -1,4 +1,4 @@
-//! Block devices: a partition that is in use gets another length.
+//! Block devices: a partition that is in use gets another length, a table is read again, a medium is let go of.
 
 use std::fs::File;
 use std::io;
@@ -44,5 +44,26 @@ pub fn resize_partition(disk: &File, number: u32, start: u64, length: u64) -> io
     // SAFETY: BLKPG takes a pointer to `struct blkpg_ioctl_arg`, whose `data` points to a `struct blkpg_partition` of `datalen` bytes;
     // both live until the call returns, and the kernel only reads them (linux/blkpg.h, block/ioctl.c).
     unsafe { rustix::ioctl::ioctl(disk.as_fd(), rustix::ioctl::Updater::<BLKPG, Argument<'_>>::new(&mut argument)) }?;
+    Ok(())
+}
+
+/// `_IO(0x12, 95)` of linux/fs.h.
+const BLKRRPART: u32 = 0x125f;
+/// linux/cdrom.h; disks of SCSI's kind (USB sticks with them) know it, too.
+const CDROMEJECT: u32 = 0x5309;
+
+/// Has the kernel read the partition table of `disk` again. It fails while a partition is in use, and on devices that have no partitions.
+#[expect(unsafe_code, reason = "rustix doesn't know BLKRRPART")]
+pub fn reread_partitions(disk: &File) -> io::Result<()> {
+    // SAFETY: BLKRRPART takes no argument (linux/fs.h, block/ioctl.c).
+    unsafe { rustix::ioctl::ioctl(disk.as_fd(), rustix::ioctl::NoArg::<BLKRRPART>::new()) }?;
+    Ok(())
+}
+
+/// Stops a removable medium and lets go of it (`START STOP UNIT` with the eject bit). It fails on devices that can't.
+#[expect(unsafe_code, reason = "rustix doesn't know CDROMEJECT")]
+pub fn eject(disk: &File) -> io::Result<()> {
+    // SAFETY: CDROMEJECT takes no argument (linux/cdrom.h, drivers/scsi/scsi_ioctl.c).
+    unsafe { rustix::ioctl::ioctl(disk.as_fd(), rustix::ioctl::NoArg::<CDROMEJECT>::new()) }?;
     Ok(())
 }

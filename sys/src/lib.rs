@@ -1,4 +1,4 @@
-//! Every system call of kmimage's init, as a safe API, a file per subject.
+//! Every system call of kmimage's init, and those of the builder that rustix has no safe form of, as a safe API, a file per subject.
 //!
 //! All `unsafe` of the project is here, each use with its reason and the kernel's contract that it relies on. Where rustix has a safe
 //! call, that is used; `unsafe` remains for ioctls that rustix doesn't know and for signals. Nothing here decides anything.

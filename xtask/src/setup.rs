@@ -5,6 +5,7 @@ use crate::run::{Outcome, cargo, command, installed, run};
 /// Program, the Debian package that has it. Each is there to judge something that we write or derive.
 const PROGRAMS: &[(&str, &str)] = &[
     ("apt-get", "apt"),
+    ("blockdev", "util-linux"),
     ("busctl", "systemd"),
     ("cpio", "cpio"),
     ("curl", "curl"),
@@ -24,8 +25,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("genisoimage", "genisoimage"),
     ("ldconfig", "libc-bin"),
+    ("losetup", "mount"),
     ("mdir", "mtools"),
+    ("mkfs.ext4", "e2fsprogs"),
     ("mksquashfs", "squashfs-tools"),
+    ("mount", "mount"),
     ("nsenter", "util-linux"),
     ("objdump", "binutils"),
     ("openssl", "openssl"),

@@ -115,12 +115,12 @@ fn validate(file: &Path, role: Option<&str>, as_json: bool) -> Result<(), Config
 }
 
 /// What errors call a document.
-fn name_of(file: &Path) -> String {
+pub(super) fn name_of(file: &Path) -> String {
     if file == Path::new("-") { "standard input".into() } else { file.display().to_string() }
 }
 
 /// A little more than a config may have: enough to say that it is too large.
-fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+pub(super) fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = machine_config::MAX_SIZE as u64 * 64;
     if file == Path::new("-") {

@@ -4,6 +4,7 @@ pub mod build;
 pub mod cache;
 pub mod config;
 pub mod diff;
+pub mod flash;
 pub mod lock;
 pub mod options;
 pub mod profiles;
@@ -34,6 +35,7 @@ const EXAMPLES: &str = "\
 Examples:
   kmimage build --profile base           build out/base/ (raw, qcow2, root image, UKI, manifest, SBOM)
   kmimage run --profile base             boot it in QEMU (builds it first if it is stale)
+  kmimage flash out/base/*.raw /dev/sdb  write it to a stick, and read it back
   kmimage lock --update                  see what newer packages would change, then lock them
   kmimage why /usr/sbin/e2fsck --profile base
   kmimage show out/base/*.raw            decode the partition table, the UKI, the verity parameters
@@ -54,6 +56,8 @@ enum Command {
     Diff(diff::Arguments),
     /// Boot an image in QEMU.
     Run(run::Arguments),
+    /// Write an image to a USB stick, memory card or disk, and read it back.
+    Flash(flash::Arguments),
     /// Write, check and deliver machine configs: what one machine is to be.
     Config(config::Arguments),
     /// Look after the store of downloads and derived data.
@@ -86,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Show(arguments) => show::main(&arguments),
         Command::Diff(arguments) => diff::main(&arguments),
         Command::Run(arguments) => run::main(&arguments, &report),
+        Command::Flash(arguments) => flash::main(&arguments, &report),
         Command::Config(arguments) => config::main(&arguments),
         Command::Cache(arguments) => cache::main(&arguments, &report),
         Command::Profiles(arguments) => profiles::main(&arguments),

@@ -12,6 +12,7 @@ use crate::failure;
 use kmimage_contract::cmdline::BootParameters;
 use kmimage_contract::disk_layout::Role;
 use kmimage_contract::machine_config::MAX_SIZE;
+use kmimage_contract::paths::ESP_MACHINE_CONFIG;
 use kmimage_contract::verity::partition_uuids;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -24,8 +25,6 @@ const SEED_LABEL: &str = "cidata";
 const CONFIG_DRIVE_LABEL: &str = "config-2";
 /// Where QEMU's fw_cfg has a config.
 const FW_CFG: &str = "sys/firmware/qemu_fw_cfg/by_name/opt/org.kmimage/config/raw";
-/// Where the ESP has a config.
-const ESP_FILE: &str = "kmimage/machine.toml";
 /// Block devices that carry nothing of their own, by what their names begin with.
 const DERIVED: [&str; 4] = ["dm-", "loop", "ram", "zram"];
 /// The longest file that is read from a source.
@@ -226,11 +225,11 @@ pub fn esp(root: &Path, parameters: &BootParameters, loader: Option<Uuid>, devic
         }),
     };
     let Some(esp) = esp else { return Look::Absent("no ESP on the boot disk".into()) };
-    match read_file(&device_path(root, &esp.name), ESP_FILE) {
-        Ok(Some(Some(bytes))) => Finding::plain(Kind::Esp, "esp", ESP_FILE, bytes).into(),
-        Ok(Some(None)) => Look::Absent(format!("no /{ESP_FILE} on the ESP, /dev/{}", esp.name)),
+    match read_file(&device_path(root, &esp.name), ESP_MACHINE_CONFIG) {
+        Ok(Some(Some(bytes))) => Finding::plain(Kind::Esp, "esp", ESP_MACHINE_CONFIG, bytes).into(),
+        Ok(Some(None)) => Look::Absent(format!("no /{ESP_MACHINE_CONFIG} on the ESP, /dev/{}", esp.name)),
         Ok(None) => Look::Absent(format!("the ESP, /dev/{}, has no FAT", esp.name)),
-        Err(error) => Finding::new(Kind::Esp, "esp", ESP_FILE, Err(error)).into(),
+        Err(error) => Finding::new(Kind::Esp, "esp", ESP_MACHINE_CONFIG, Err(error)).into(),
     }
 }
 

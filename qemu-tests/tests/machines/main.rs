@@ -6,6 +6,7 @@ mod disk_cuts;
 mod disk_life;
 mod disk_volume;
 mod figures;
+mod flashed;
 mod kernel_devices;
 mod kernel_failure;
 mod matrix;
