@@ -4,6 +4,7 @@
 //! quoting, quotes around a value (or the whole word) are taken off, there is no escape character. What follows `--` belongs to
 //! init and is kept apart. Keys that kmimage doesn't own are carried along and never judged.
 
+use crate::disk_selector::DiskSelector;
 use crate::verity::RootHash;
 use std::fmt;
 use uuid::Uuid;
@@ -142,10 +143,25 @@ impl Cmdline {
         let root_hash = self.single("roothash")?.ok_or(CmdlineError::NoRootHash)?;
         let root_hash = parse_value("roothash", root_hash, "a root hash of 64 hexadecimal digits")?;
         let esp = self.single("kmimage.esp")?.map(|value| parse_value("kmimage.esp", value, "a partition UUID")).transpose()?;
-        let known = ["kmimage.esp", "kmimage.config"];
+        let known = ["kmimage.esp", "kmimage.config", INSTALL, "kmimage.live", "kmimage.reset"];
         let unknown = self.parameters.iter().map(Parameter::key);
         let unknown = unknown.filter(|key| key.starts_with("kmimage.") && !known.contains(key)).map(str::to_owned).collect();
-        Ok(BootParameters { root_hash, esp, config: self.single("kmimage.config")?.map(str::to_owned), unknown })
+        let config = self.single("kmimage.config")?.map(str::to_owned);
+        Ok(BootParameters { root_hash, esp, config, purpose: self.purpose()?, unknown })
+    }
+
+    /// What the machine was started for. Of several words the one counts that a person must have added.
+    fn purpose(&self) -> Result<Purpose, CmdlineError> {
+        let has = |key: &str| self.parameters.iter().any(|parameter| parameter.key == key);
+        let selector = self.single(INSTALL)?;
+        let selector = selector.map(|text| parse_value(INSTALL, text, "conditions of a disk such as serial:S1,size:>=100GiB"));
+        let selector = selector.transpose()?;
+        Ok(match () {
+            () if has("kmimage.live") => Purpose::Live,
+            () if has("kmimage.reset") => Purpose::Reset,
+            () if has(INSTALL) => Purpose::Install(selector),
+            () => Purpose::Usual,
+        })
     }
 
     /// The devices that `console=` names, in /dev, without their options, each once, in order. `null` is none.
@@ -168,6 +184,23 @@ impl Cmdline {
     }
 }
 
+/// `kmimage.install`, alone or with a selector.
+const INSTALL: &str = "kmimage.install";
+
+/// What the machine was started for. Anything but [`Purpose::Usual`] means something on an install medium only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// No word about it: a medium that has been installed hands over to its installation, else it does what the config says.
+    #[default]
+    Usual,
+    /// `kmimage.live`: from the medium, whatever is installed; nothing is installed.
+    Live,
+    /// `kmimage.install`: install, on the disk of this selector (`kmimage.install=SELECTOR`), else on the config's.
+    Install(Option<DiskSelector>),
+    /// `kmimage.reset`: the installation on this machine's disk is to be wiped.
+    Reset,
+}
+
 /// The command line, as far as kmimage reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootParameters {
@@ -177,6 +210,8 @@ pub struct BootParameters {
     pub esp: Option<Uuid>,
     /// `kmimage.config=`: reserved for the machine config's source, not served yet.
     pub config: Option<String>,
+    /// `kmimage.live`, `kmimage.install`, `kmimage.reset`: what the machine was started for.
+    pub purpose: Purpose,
     /// Keys that begin with `kmimage.` and mean nothing to this release; to be named on the console.
     pub unknown: Vec<String>,
 }
@@ -306,9 +341,29 @@ mod tests {
                 root_hash: HASH.parse().unwrap(),
                 esp: Some(uuid::uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")),
                 config: Some("http://x".to_owned()),
+                purpose: Purpose::Usual,
                 unknown: vec!["kmimage.shell".to_owned()],
             }
         );
+    }
+
+    #[test]
+    fn a_purpose_is_one_word() {
+        let check = |words: &str, expect: Purpose| {
+            let boot = Cmdline::parse(&format!("roothash={HASH} {words}")).boot_parameters().unwrap();
+            assert_eq!((boot.purpose, boot.unknown), (expect, Vec::<String>::new()), "{words}");
+        };
+        let disk: DiskSelector = "model:QEMU HARDDISK,size:>=100GiB".parse().unwrap();
+        check("quiet", Purpose::Usual);
+        check("kmimage.live", Purpose::Live);
+        check("kmimage.reset", Purpose::Reset);
+        check("kmimage.install", Purpose::Install(None));
+        check("\"kmimage.install=model:QEMU HARDDISK,size:>=100GiB\"", Purpose::Install(Some(disk.clone())));
+        // What the image was built with, and then what a menu adds.
+        check("kmimage.install=\"model:QEMU HARDDISK,size:>=100GiB\" kmimage.install", Purpose::Install(Some(disk)));
+        check("kmimage.install kmimage.live", Purpose::Live);
+        check("kmimage.install kmimage.reset", Purpose::Reset);
+        check("-- kmimage.reset", Purpose::Usual);
     }
 
     #[test]
@@ -321,6 +376,10 @@ mod tests {
         check("-- roothash=00", "the kernel command line has no `roothash=`");
         check("roothash=00", "`roothash=00` on the kernel command line: a root hash of 64 hexadecimal digits is expected");
         check("roothash=00 roothash=01", "the kernel command line has two values for `roothash=`");
+        check(
+            &format!("roothash={HASH} kmimage.install=/dev/sda"),
+            "`kmimage.install=/dev/sda` on the kernel command line: conditions of a disk such as serial:S1,size:>=100GiB is expected",
+        );
         check(
             &format!("roothash={HASH} kmimage.esp=sda1"),
             "`kmimage.esp=sda1` on the kernel command line: a partition UUID is expected",

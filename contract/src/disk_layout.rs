@@ -236,6 +236,14 @@ pub enum LayoutError {
     /// More than 1 TiB.
     #[error("a slot of {0} bytes is too large (at most 1 TiB)")]
     TooLarge(u64),
+    /// A disk that can't hold all partitions.
+    #[error("the disk has {disk} bytes, {needed} are needed")]
+    DiskTooSmall {
+        /// Its size.
+        disk: u64,
+        /// The least size.
+        needed: u64,
+    },
 }
 
 impl DiskLayout {
@@ -265,6 +273,46 @@ impl DiskLayout {
             offset += size;
         }
         Ok(Self { disk_guid: derived_uuid(root_hash, "disk"), partitions, size: offset + ALIGNMENT })
+    }
+
+    /// The layout of an installed disk of `disk_size` bytes: as a factory image's, with `var` up to the end, and with UUIDs of its own
+    /// where nothing is found by the root hash. `fresh` makes a random UUID each time.
+    pub fn installed<E: From<LayoutError>>(
+        slot_size: u64,
+        root_hash: &RootHash,
+        disk_size: u64,
+        mut fresh: impl FnMut() -> Result<Uuid, E>,
+    ) -> Result<Self, E> {
+        let mut layout = Self::factory(slot_size, root_hash)?;
+        if disk_size < layout.size {
+            return Err(LayoutError::DiskTooSmall { disk: disk_size, needed: layout.size }.into());
+        }
+        layout.disk_guid = fresh()?;
+        for partition in &mut layout.partitions {
+            if !matches!(partition.role, Role::Root(Slot::A) | Role::RootVerity(Slot::A)) {
+                partition.uuid = fresh()?;
+            }
+            if partition.role == Role::Var {
+                partition.size = disk_size / ALIGNMENT * ALIGNMENT - ALIGNMENT - partition.offset;
+            }
+        }
+        layout.size = disk_size;
+        Ok(layout)
+    }
+
+    /// The least size in bytes of a disk that can be installed on.
+    pub fn least_size(slot_size: u64) -> Result<u64, LayoutError> {
+        Self::factory(slot_size, &RootHash([0; 32])).map(|layout| layout.size)
+    }
+
+    /// Whether a table is one of this layout: all eight partitions at their numbers, by type, and by name where it is fixed.
+    pub fn is_ours(table: &gpt::Table) -> bool {
+        let slots = |role: Role| matches!(role, Role::Root(_) | Role::RootVerity(_));
+        table.partitions.len() == Role::ALL.len()
+            && (1..).zip(Role::ALL).zip(&table.partitions).all(|((number, role), partition)| {
+                let named = partition.name == role.name() || slots(role) && partition.name == EMPTY_LABEL;
+                partition.number == number && partition.type_guid == role.type_guid() && named
+            })
     }
 
     /// The partition with this role.
@@ -366,6 +414,41 @@ mod tests {
             let table = layout().gpt(sector_size);
             table.encode().unwrap();
         }
+    }
+
+    #[test]
+    fn an_installed_disk_is_filled_and_has_uuids_of_its_own() {
+        let mut next = 0;
+        let mut fresh = || {
+            next += 1;
+            Ok::<_, LayoutError>(Uuid::from_u128(next))
+        };
+        let least = DiskLayout::least_size(256 * ALIGNMENT).unwrap();
+        assert_eq!(least, layout().size);
+        for odd in [0, 4096, ALIGNMENT + 512, 20 << 30] {
+            let installed = DiskLayout::installed(256 * ALIGNMENT, &hash(), least + odd, &mut fresh).unwrap();
+            let (var, factory) = (installed.partition(Role::Var).unwrap(), layout());
+            assert_eq!(var.size, 64 * ALIGNMENT + odd / ALIGNMENT * ALIGNMENT);
+            assert_eq!(installed.size, least + odd);
+            let same: Vec<Role> = installed.partitions.iter().zip(&factory.partitions).filter(|(a, b)| a.uuid == b.uuid).map(|(a, _)| a.role).collect();
+            assert_eq!(same, [Role::Root(Slot::A), Role::RootVerity(Slot::A)]);
+            assert_ne!(installed.disk_guid, factory.disk_guid);
+            for sector_size in [gpt::SectorSize::B512, gpt::SectorSize::B4096] {
+                let table = installed.gpt(sector_size);
+                // A size that is no multiple of the sectors is no disk's.
+                if installed.size.is_multiple_of(sector_size.bytes()) {
+                    table.encode().unwrap();
+                }
+                assert!(DiskLayout::is_ours(&table));
+                let mut other = table.clone();
+                other.partitions[6].name = "data".to_owned();
+                assert!(!DiskLayout::is_ours(&other));
+                other.partitions.truncate(6);
+                assert!(!DiskLayout::is_ours(&other));
+            }
+        }
+        let error = DiskLayout::installed(256 * ALIGNMENT, &hash(), least - 1, fresh).unwrap_err();
+        assert_eq!(error.to_string(), format!("the disk has {} bytes, {least} are needed", least - 1));
     }
 
     #[test]

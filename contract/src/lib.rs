@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod cmdline;
 pub mod disk_layout;
 pub mod fat32;
+pub mod disk_selector;
 pub mod gpt;
 pub mod kubeconfig;
 pub mod ledger;

@@ -12,6 +12,7 @@ mod document;
 mod files;
 mod hidden;
 mod image_service;
+mod install;
 mod kubelet;
 mod model;
 pub mod network;
@@ -31,6 +32,7 @@ pub use cluster::{BootstrapToken, CaHash, Cluster, Discovery, Endpoint, NodeIp, 
 pub use document::{MAX_SIZE, MachineConfigError};
 pub use files::{FILE_FOLDER, RESERVED_FILES};
 pub use image_service::{ImageService, image_services};
+pub use install::{AfterInstall, Install};
 pub use kubelet::Kubelet;
 pub use model::{
     Capability, Certificate, Condition, File, Filesystem, Host, LogProtocol, LogReceiver, MachineConfig, Need, Proxy, Readiness,

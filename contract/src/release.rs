@@ -8,6 +8,9 @@ use std::fmt;
 /// The key that carries the image's role.
 pub const ROLE_KEY: &str = "KMIMAGE_ROLE";
 
+/// The key that carries the size of a slot in bytes.
+pub const SLOT_SIZE_KEY: &str = "KMIMAGE_SLOT_SIZE";
+
 /// What an image is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
@@ -17,6 +20,8 @@ pub struct Release {
     pub version: String,
     /// KMIMAGE_ROLE: the profile's role.
     pub role: String,
+    /// KMIMAGE_SLOT_SIZE: how many bytes a slot of its disks has ([`crate::disk_layout`]).
+    pub slot_size: u64,
 }
 
 /// Why an os-release file says too little or is malformed.
@@ -43,6 +48,7 @@ impl Release {
             ("IMAGE_ID", &self.image_id),
             ("IMAGE_VERSION", &self.version),
             (ROLE_KEY, &self.role),
+            (SLOT_SIZE_KEY, &self.slot_size.to_string()),
         ];
         lines.iter().map(|(key, value)| format!("{key}={}\n", Quoted(value))).collect()
     }
@@ -51,7 +57,8 @@ impl Release {
     pub fn parse(text: &str) -> Result<Self, ReleaseError> {
         let mut values = assignments(text)?;
         let mut take = |key: &'static str| values.remove(key).filter(|v| !v.is_empty()).ok_or(ReleaseError::Missing(key));
-        Ok(Self { image_id: take("IMAGE_ID")?, version: take("IMAGE_VERSION")?, role: take(ROLE_KEY)? })
+        let slot_size = take(SLOT_SIZE_KEY)?.parse().map_err(|_| ReleaseError::Missing(SLOT_SIZE_KEY))?;
+        Ok(Self { image_id: take("IMAGE_ID")?, version: take("IMAGE_VERSION")?, role: take(ROLE_KEY)?, slot_size })
     }
 }
 
@@ -122,13 +129,14 @@ mod tests {
     use super::*;
 
     fn release() -> Release {
-        Release { image_id: "kmimage-base".to_owned(), version: "0.1.0".to_owned(), role: "base".to_owned() }
+        Release { image_id: "kmimage-base".to_owned(), version: "0.1.0".to_owned(), role: "base".to_owned(), slot_size: 256 << 20 }
     }
 
     #[test]
     fn the_file_is_this_text() {
         let text = "NAME=kmimage\nID=kmimage\nID_LIKE=debian\nPRETTY_NAME=\"kmimage base 0.1.0\"\nVERSION_ID=0.1.0\n\
-                    IMAGE_ID=kmimage-base\nIMAGE_VERSION=0.1.0\nKMIMAGE_ROLE=base\n";
+                    IMAGE_ID=kmimage-base\nIMAGE_VERSION=0.1.0\nKMIMAGE_ROLE=base\n\
+                    KMIMAGE_SLOT_SIZE=268435456\n";
         assert_eq!(release().render(), text);
         assert_eq!(Release::parse(text), Ok(release()));
     }
@@ -144,11 +152,13 @@ mod tests {
     #[test]
     fn faults_are_named() {
         let check = |text: &str, expect: &str| assert_eq!(Release::parse(text).unwrap_err().to_string(), expect);
-        check("", "os-release has no IMAGE_ID");
+        check("", "os-release has no KMIMAGE_SLOT_SIZE");
+        check("KMIMAGE_SLOT_SIZE=1 GiB", "os-release, line 1: not an assignment as os-release(5) has it");
+        check("KMIMAGE_SLOT_SIZE=1GiB", "os-release has no KMIMAGE_SLOT_SIZE");
         check("# x\n\nNAME", "os-release, line 3: not an assignment as os-release(5) has it");
         check("name=x", "os-release, line 1: not an assignment as os-release(5) has it");
         check("A=\"x", "os-release, line 1: not an assignment as os-release(5) has it");
         check("A=$(id)", "os-release, line 1: not an assignment as os-release(5) has it");
-        check("IMAGE_ID=x\nIMAGE_VERSION=\"\"\n", "os-release has no IMAGE_VERSION");
+        check("KMIMAGE_SLOT_SIZE=1\nIMAGE_ID=x\nIMAGE_VERSION=\"\"\n", "os-release has no IMAGE_VERSION");
     }
 }

@@ -48,6 +48,7 @@ impl Identity {
                 image_id: format!("kmimage-{}", profile.name),
                 version: version.to_owned(),
                 role: profile.role.clone(),
+                slot_size: profile.image.slot_size,
             },
             epoch: wish.epoch,
             level: wish.level.unwrap_or(profile.image.compression_level),

@@ -12,7 +12,7 @@ pub const MAX_SIZE: usize = 1 << 20;
 const VERSION: &str = "1";
 
 /// Sections that the format will have, and this release doesn't serve.
-const NOT_SERVED: [&str; 9] = ["addon", "api", "control-plane", "crio", "gpu", "image", "install", "snapshot", "upgrade"];
+const NOT_SERVED: [&str; 8] = ["addon", "api", "control-plane", "crio", "gpu", "image", "snapshot", "upgrade"];
 
 /// Why a machine config is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -8,8 +8,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys whose values may be shown. A key that is missing here only hides more.
-const SHOWN: [&str; 66] = [
+const SHOWN: [&str; 73] = [
     "addresses",
+    "after",
     "bond",
     "bridge",
     "ca-hashes",
@@ -29,6 +30,7 @@ const SHOWN: [&str; 66] = [
     "http",
     "id",
     "insecure",
+    "install",
     "interface",
     "kernel",
     "kubelet",
@@ -45,6 +47,7 @@ const SHOWN: [&str; 66] = [
     "minimum-ms",
     "mirror",
     "mode",
+    "model",
     "modules",
     "mtu",
     "name",
@@ -63,8 +66,10 @@ const SHOWN: [&str; 66] = [
     "role",
     "routes",
     "search",
+    "serial",
     "servers",
     "service",
+    "size",
     "socket",
     "stop-timeout-s",
     "sysctl",
@@ -75,6 +80,8 @@ const SHOWN: [&str; 66] = [
     "via",
     "vlan",
     "volume",
+    "wipe",
+    "wwn",
 ];
 
 /// Tables whose keys are the user's own, and whose values hold no secrets.

@@ -1,6 +1,7 @@
 //! A machine config whose every value has been judged.
 
 use super::cluster::Cluster;
+use super::install::Install;
 use super::kubelet::Kubelet;
 use super::network::Network;
 use super::registry::Registry;
@@ -48,6 +49,8 @@ pub struct MachineConfig {
     pub kubelet: Kubelet,
     /// `[registry]`.
     pub registry: Registry,
+    /// `[install]`.
+    pub install: Option<Install>,
 }
 
 /// Proxies for what the machine itself fetches, and for its services (as `http_proxy`, `https_proxy`, `no_proxy`).

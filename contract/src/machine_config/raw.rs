@@ -7,6 +7,7 @@ mod registry;
 pub(super) use cluster::RawCluster;
 pub(super) use registry::{RawCredentials, RawMirror, RawRegistry};
 
+use super::install::AfterInstall;
 use super::kubelet::RawSetting;
 use super::model::Filesystem;
 use super::network::{BondMode, Dhcp};
@@ -64,6 +65,9 @@ pub(super) struct RawMachineConfig {
     pub kubelet: Option<Located<BTreeMap<Text, RawSetting>>>,
     /// Where container images come from.
     pub registry: Option<Located<RawRegistry>>,
+    /// Where an install medium installs this image. It has no effect on a machine that was not started from one. The medium
+    /// installs once, and then starts what it has installed.
+    pub install: Option<RawInstall>,
 }
 
 /// Who the machine is.
@@ -355,6 +359,39 @@ pub(super) struct RawReadiness {
     pub http: Option<Text>,
     /// A program with its arguments (as `command`) that ends with 0.
     pub exec: Option<Located<Vec<Text>>>,
+}
+
+/// Where an install medium installs this image.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawInstall {
+    /// Which disk it is. All that is said must hold, and for one disk only. By default the only disk of the machine, removable ones
+    /// and the medium aside.
+    pub disk: Option<Located<RawDisk>>,
+    /// The disk that may lose what is on it: its serial number, or its name in /dev/disk/by-id. Without it only an empty disk is
+    /// taken.
+    pub wipe: Option<Text>,
+    /// What follows an installation: `"restart"`, which is the default, or `"power-off"`.
+    pub after: Option<Located<AfterInstall>>,
+}
+
+/// Which disk it is: one of these or more.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawDisk {
+    /// Its name in /dev/disk/by-id, such as `"virtio-root0"`.
+    pub id: Option<Text>,
+    /// Its serial number.
+    pub serial: Option<Text>,
+    /// Its world-wide name: `"0x5000c500a1b2c3d4"`, `"eui.0025385b71b0a1c2"`.
+    pub wwn: Option<Text>,
+    /// Its model.
+    pub model: Option<Text>,
+    /// Its size, compared by `>=`, `<=`, `>`, `<` or `=` with a whole number and KiB, MiB or GiB: `">= 100 GiB"`. Several comparisons
+    /// have commas between them: `">= 100 GiB, < 1000 GiB"`.
+    pub size: Option<Text>,
 }
 
 /// Logs.

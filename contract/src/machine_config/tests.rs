@@ -4,7 +4,7 @@ mod cluster;
 mod registry;
 
 use super::{
-    Capability, Cidr, Condition, Host, LogProtocol, MAX_SIZE, MachineConfig, MachineConfigError, Need, Readiness, parse,
+    AfterInstall, Capability, Cidr, Condition, Host, LogProtocol, MAX_SIZE, MachineConfig, MachineConfigError, Need, Readiness, parse,
 };
 use std::time::Duration;
 
@@ -134,6 +134,11 @@ command = ["/usr/bin/y"]
 
 [log]
 receiver = "tcp://logs.example.org:514"
+
+[install]
+disk = { wwn = "0x5000C500A1B2C3D4", size = ">= 100 GiB, < 1000 GiB" }
+wipe = "QM00013"
+after = "power-off"
 "#;
 
 #[test]
@@ -166,6 +171,9 @@ fn whatever_can_be_said_is_understood() {
     assert_eq!(service.capabilities, [Capability::named("CAP_NET_ADMIN").unwrap()]);
     assert_eq!(service.capabilities[0].number(), 12);
     assert_eq!((service.memory_min, service.oom_score, service.stop_timeout), (Some(64 << 20), -900, Duration::from_secs(30)));
+    let install = config.install.unwrap();
+    assert_eq!(install.disk.to_string(), "wwn:5000c500a1b2c3d4,size:>=100GiB,size:<1000GiB");
+    assert_eq!((install.wipe.as_deref(), install.after), (Some("QM00013"), AfterInstall::PowerOff));
     let log = config.log.unwrap();
     assert_eq!((log.protocol, &log.host, log.port), (LogProtocol::Tcp, &Host::Name("logs.example.org".to_owned()), 514));
     assert_eq!(log.to_string(), "tcp://logs.example.org:514");

@@ -9,7 +9,7 @@ pub(super) mod service;
 
 pub use service::RESERVED_SERVICES;
 
-use super::files;
+use super::{files, install};
 use super::model::{Certificate, File, Host, MachineConfig, Proxy, Sysctl, Volume};
 use super::raw::{RawFile, RawMachineConfig, RawProxy, RawVolume, Text};
 use super::{pem, sysctl, values};
@@ -28,7 +28,7 @@ pub(super) struct Context<'a> {
 
 impl Context<'_> {
     /// Judges one value where it was written.
-    fn value<T>(&self, text: &Text, judge: impl FnOnce(&str) -> Result<T, String>) -> Result<T> {
+    pub(super) fn value<T>(&self, text: &Text, judge: impl FnOnce(&str) -> Result<T, String>) -> Result<T> {
         judge(text).map_err(|message| self.document.error(text, message))
     }
 
@@ -80,6 +80,7 @@ pub(super) fn validate(raw: &RawMachineConfig, context: &Context<'_>) -> Result<
         cluster: cluster::cluster(raw, context)?,
         kubelet: cluster::kubelet(raw, context)?,
         registry: registry::registry(raw, context)?,
+        install: raw.install.as_ref().map(|raw| install::install(raw, context)).transpose()?,
     })
 }
 

@@ -22,7 +22,7 @@ fn every_step_in_order() {
     put(&mut tree, "/usr/lib/os-release", b"ID=debian\n", &package("base-files"));
     put(&mut tree, "/usr/lib/modules/6.1/kernel/a.ko", &module(&["name=a"]), &package("linux"));
     put(&mut tree, "/usr/share/ca-certificates/a.crt", b"A", &package("ca-certificates"));
-    let release = Release { image_id: "kmimage-base".into(), version: "1.2".into(), role: "base".into() };
+    let release = Release { image_id: "kmimage-base".into(), version: "1.2".into(), role: "base".into(), slot_size: 256 << 20 };
     let init = Content::from_bytes(ElfSpec::default().bytes());
     let facts = facts(&tree);
     let inputs = Inputs { facts: &facts, init: &init, release: &release, alternatives: &[] };
@@ -90,7 +90,7 @@ fn an_overlays_configuration_stays_and_kmimages_own_is_refused() {
     users::derive(&mut tree).unwrap();
     assert_eq!(text_of(&tree, "/etc/passwd"), "mine\n");
     put(&mut tree, "/usr/lib/os-release", b"ID=x\n", &overlay("site"));
-    let release = Release { image_id: "kmimage-base".into(), version: "1".into(), role: "base".into() };
+    let release = Release { image_id: "kmimage-base".into(), version: "1".into(), role: "base".into(), slot_size: 256 << 20 };
     let error = os_release::derive(&mut tree, &release).unwrap_err();
     assert_eq!(error.to_string(), "overlay site brings /usr/lib/os-release, which kmimage writes itself");
 }
