@@ -6,8 +6,9 @@ pub mod boot_records;
 pub mod certificate;
 pub mod cmdline;
 pub mod disk_layout;
-pub mod fat32;
+
 pub mod disk_selector;
+pub mod fat32;
 pub mod gpt;
 pub mod kubeconfig;
 pub mod ledger;

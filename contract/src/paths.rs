@@ -86,6 +86,9 @@ pub const PROXIES: &str = "/run/kmimage/proxies.json";
 /// Which cluster init's child `cluster` is to join, as JSON; `null` where the config names none. It holds secrets.
 pub const CLUSTER: &str = "/run/kmimage/cluster.json";
 
+/// What init's child `install` is to do on an install medium, as JSON; `null` where it has nothing to do.
+pub const INSTALL: &str = "/run/kmimage/install.json";
+
 /// kubelet, in images that have one: those join a cluster.
 pub const KUBELET: &str = "/usr/bin/kubelet";
 

@@ -3,7 +3,7 @@
 //! An applet is named by the program's own name (`/sbin/modprobe` is a link to it) or by its first argument.
 
 use crate::{
-    agent, clock, cluster, config, devices, kernel_log, log_receiver, login1, modules, network, reconcile, services, storage,
+    agent, clock, cluster, config, devices, install, kernel_log, log_receiver, login1, modules, network, reconcile, services, storage,
 };
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,6 +22,7 @@ const APPLETS: &[(&str, Applet)] = &[
     (agent::APPLET, agent::run),
     (clock::APPLET, clock::run),
     (cluster::APPLET, cluster::run),
+    (install::APPLET, install::run),
     (log_receiver::APPLET, log_receiver::run),
     (login1::APPLET, login1::run),
     (network::APPLET, network::applet),

@@ -16,6 +16,7 @@ pub mod facts;
 pub mod failure;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
+pub mod install;
 pub mod kernel_log;
 pub mod log_receiver;
 pub mod login1;

@@ -1,8 +1,23 @@
-//! Block devices: a partition that is in use gets another length, a table is read again, a medium is let go of.
+//! Block devices: opened for one alone, or past the page cache; a partition that is in use gets another length, a table is read again,
+//! a medium is let go of.
 
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
+
+/// Opens a disk for reading and writing, for nobody else: one that is mounted, or that something is made of, is busy (EBUSY).
+pub fn open_exclusive(disk: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(disk, flags, Mode::empty())?.into())
+}
+
+/// Opens a disk for reading past the page cache: places, lengths and buffers must be multiples of its sectors.
+pub fn open_direct(disk: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(disk, flags, Mode::empty())?.into())
+}
 
 /// linux/blkpg.h: the request and what it is to do.
 const BLKPG: u32 = 0x1269;

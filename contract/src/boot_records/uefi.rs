@@ -10,6 +10,20 @@ use crate::disk_layout::Slot;
 /// Where entries lie on the ESP.
 pub const DIRECTORY: &str = "loader/entries";
 
+/// Where systemd-boot has its settings on the ESP.
+pub const LOADER_CONF_PATH: &str = "loader/loader.conf";
+
+/// systemd-boot's settings on a disk. No menu, no editor: whoever holds the console must not change a command line that names what is
+/// verified. Nothing is booted that an entry does not name.
+pub const LOADER_CONF: &str =
+    "timeout 0\neditor no\nauto-entries no\nauto-firmware no\nsecure-boot-enroll off\nconsole-mode keep\n";
+
+/// Where the ESP says how its entries are written.
+pub const ENTRIES_SREL_PATH: &str = "loader/entries.srel";
+
+/// Entries of type 1 (Boot Loader Specification).
+pub const ENTRIES_SREL: &str = "type1\n";
+
 /// The `sort-key` of all our entries.
 pub const SORT_KEY: &str = "kmimage";
 

@@ -12,8 +12,10 @@ pub(crate) use units::unit as service_unit;
 
 use crate::cluster;
 use crate::config::platform::Platform;
+use crate::install::Wish;
 use crate::network::desired::Desired as Network;
 use crate::services::Unit;
+use kmimage_contract::cmdline::Purpose;
 use kmimage_contract::machine_config::{MachineConfig, Secret};
 use kmimage_contract::paths;
 use serde::Serialize;
@@ -28,6 +30,8 @@ pub struct Inputs<'a> {
     pub platform: &'a Platform,
     /// The machine's id: 32 hexadecimal digits.
     pub machine_id: &'a str,
+    /// What the machine was started for.
+    pub purpose: &'a Purpose,
 }
 
 /// What the machine is to be.
@@ -71,7 +75,7 @@ struct Log<'a> {
 
 /// Brings everything together.
 pub fn desired(inputs: Inputs<'_>) -> Result<Desired, serde_json::Error> {
-    let Inputs { config, platform, machine_id } = inputs;
+    let Inputs { config, platform, machine_id, purpose } = inputs;
     let hostname = hostname(config, platform, machine_id);
     let network = network(config, platform, &hostname, machine_id);
     let text = |json: serde_json::Result<String>| json.map(Secret::new);
@@ -91,6 +95,7 @@ pub fn desired(inputs: Inputs<'_>) -> Result<Desired, serde_json::Error> {
         (paths::VOLUMES, text(serde_json::to_string(&volumes))?),
         (paths::UNITS, text(serde_json::to_string(&services))?),
         (paths::CLUSTER, text(cluster::input::write(config, platform.provider_id.as_deref()))?),
+        (paths::INSTALL, text(serde_json::to_string(&Wish::of(purpose, config.install.as_ref())))?),
         (paths::PROXIES, text(serde_json::to_string(&units::proxies(config.proxy.as_ref())))?),
     ]);
     Ok(Desired {

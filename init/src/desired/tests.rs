@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::services::{Readiness, Restart};
+use kmimage_contract::cmdline::Purpose;
 use kmimage_contract::machine_config;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ fn config(text: &str) -> MachineConfig {
 }
 
 fn wish(text: &str, platform: &Platform) -> Desired {
-    desired(Inputs { config: &config(text), platform, machine_id: ID }).unwrap()
+    desired(Inputs { config: &config(text), platform, machine_id: ID, purpose: &Purpose::Usual }).unwrap()
 }
 
 fn input<T: serde::de::DeserializeOwned>(desired: &Desired, path: &str) -> T {

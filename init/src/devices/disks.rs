@@ -1,8 +1,10 @@
 //! Reading disks and partitions out of sysfs and their first bytes, for their names.
 
-use super::disk_names::{Disk, Facts};
+use super::disk_names::{self, Disk, Facts};
+use super::scsi_names;
 use super::superblock::{self, Identity};
 use crate::facts::{block, read_text};
+use kmimage_contract::disk_selector::{DiskIdentity, normal_wwn};
 use kmimage_sys::device_mapper::DeviceNumber;
 use std::fs::File;
 use std::io::Read as _;
@@ -22,6 +24,29 @@ pub(super) fn all() -> Vec<String> {
 /// Whether a device of this name can have lasting names.
 pub(super) fn is_lasting(name: &str) -> bool {
     ["vd", "sd", "sr", "nvme", "xvd", "mmcblk", "pmem", "nbd"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The disks that there are now, by their names in /dev, with what a person may know them by. CDs are none.
+pub(crate) fn identities() -> Vec<(String, DiskIdentity)> {
+    let disks = all().into_iter().filter(|name| !name.starts_with("sr")).filter_map(|name| read(&name));
+    disks.filter(|facts| facts.partition.is_none()).map(|facts| (facts.name.clone(), identity_of(&facts))).collect()
+}
+
+fn identity_of(facts: &Facts) -> DiskIdentity {
+    let Facts { disk, name, .. } = facts;
+    let folder = Path::new(CLASS).join(name);
+    // SCSI's unit serial number page: four bytes of header, then text.
+    let page80 = std::fs::read(folder.join("device/vpd_pg80")).unwrap_or_default();
+    let page80 = String::from_utf8_lossy(page80.get(4..).unwrap_or_default()).trim_matches([' ', '\0']).to_owned();
+    let serial = [&disk.serial, &disk.usb_serial, &page80].into_iter().find(|text| !text.is_empty());
+    let by_id = disk_names::names(facts).into_iter().filter_map(|name| Some(name.strip_prefix("by-id/")?.to_owned()));
+    DiskIdentity {
+        ids: by_id.collect(),
+        serial: serial.cloned().unwrap_or_default(),
+        wwn: normal_wwn(&scsi_names::world_wide(&disk.page83).unwrap_or_else(|| disk.wwid.clone())),
+        model: disk.model.clone(),
+        size: text(&folder.join("size")).parse::<u64>().unwrap_or(0).saturating_mul(512),
+    }
 }
 
 /// Reads what there is to know of a device. `None`: it is gone.

@@ -21,6 +21,8 @@ mod scsi_names;
 mod static_nodes;
 mod superblock;
 
+pub(crate) use disks::identities as disks;
+
 pub use disk_names::{Disk, Facts, names as disk_names};
 pub use interface_names::{Interface, PciFunction, Place, Slot, wanted_name};
 pub use superblock::{Identity, identify};

@@ -83,7 +83,10 @@ fn wish(with_config: bool) -> Result<Desired, ReconcileError> {
     let platform: Option<Platform> =
         std::fs::read(Path::new(paths::PLATFORM)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let machine_id = machine_id();
-    let wish = desired(Inputs { config: &config, platform: &platform.unwrap_or_default(), machine_id: &machine_id })?;
+    // Process 1 has judged the command line; what can't be read now is the usual.
+    let purpose = facts::cmdline::read().ok().and_then(|cmdline| cmdline.boot_parameters().ok()).map(|boot| boot.purpose);
+    let (platform, purpose) = (platform.unwrap_or_default(), purpose.unwrap_or_default());
+    let wish = desired(Inputs { config: &config, platform: &platform, machine_id: &machine_id, purpose: &purpose })?;
     Ok(wish.over(&facts::role::read()?))
 }
 

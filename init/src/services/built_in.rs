@@ -3,6 +3,7 @@
 use super::supervisor::LOG_FILES;
 use super::unit::{Kind, Memory, Readiness, Restart, Unit};
 use crate::applets;
+use crate::install::APPLET as INSTALL;
 use crate::reconcile::{APPLET as APPLY, MARK_READY};
 use kmimage_contract::machine_config::Capability;
 use kmimage_contract::paths;
@@ -65,6 +66,8 @@ pub(crate) enum Stage {
     Log,
     /// Once there are further disks to mount.
     Volumes,
+    /// Once something is to be installed.
+    Install,
     /// Once the machine was ready with a config.
     Ready,
 }
@@ -88,7 +91,7 @@ pub(crate) const GENERATION: &str = "KMIMAGE_GENERATION";
 /// reads its own programs again and again, and does nothing else.
 const KEPT: u64 = 4 << 20;
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 14] = [
     // Drivers, the names of interfaces, nodes that drivers are loaded by.
     Row { name: "devices", ready: "coldplug", keeps: Keeps::Only(&["CAP_SYS_MODULE", "CAP_NET_ADMIN", "CAP_MKNOD"]), ..ROW },
     Row { name: "kernel", needs: &["state"], keeps: Keeps::Only(&["CAP_SYSLOG"]), ..ROW },
@@ -120,6 +123,8 @@ const ROWS: [Row; 13] = [
         keeps: DISKS,
         ..ROW
     },
+    // It writes to a disk, which root may.
+    Row { name: INSTALL, kind: Kind::Once, stage: Stage::Install, needs: &["coldplug"], ..ROW },
     Row { name: MARK_READY, kind: Kind::Once, stage: Stage::Ready, needs: &["state"], ..ROW },
 ];
 
@@ -186,7 +191,7 @@ mod tests {
         let units: BTreeMap<&str, Unit> = ROWS.iter().map(|row| (row.name, unit(row))).collect();
         assert!(units.values().all(|unit| unit.no_new_privileges));
         for (names, kept) in [
-            (&["config", "agent", "cluster", "log", "log-files", "mark-ready"][..], Some(0)),
+            (&["config", "agent", "cluster", "log", "log-files", "install", "mark-ready"][..], Some(0)),
             (&["network"], Some(1 << 10 | 1 << 12 | 1 << 13)),
             (&["time"], Some(1 << 25)),
             (&["kernel"], Some(1 << 34)),

@@ -3,10 +3,12 @@
 //! Children say what they found in state lines; each changes one fact here. Nothing else decides whether the machine is ready.
 
 mod cluster;
+mod install;
 #[cfg(test)]
 mod tests;
 
 use cluster::Cluster;
+use install::Install;
 use kmimage_contract::machine_config::Condition;
 use kmimage_contract::state_line::StateLine;
 use std::collections::BTreeMap;
@@ -24,6 +26,8 @@ pub(super) struct Boot {
     pub(super) network: Found,
     /// How it stands with its cluster.
     cluster: Cluster,
+    /// How it stands with an installation.
+    install: Install,
     /// Further disks that can't be had, and why.
     volumes: BTreeMap<String, String>,
     /// Two disks of which each could be the one that this boot is from.
@@ -80,6 +84,8 @@ pub(super) enum Effect {
     },
     /// The network has a name for the machine.
     NameFromNetwork(String),
+    /// What was to be installed is not: the machine does what it does otherwise.
+    NothingToInstall,
     /// A source of configs is reached by the network: start it as it is by default.
     NetworkFirst,
     /// The machine is to go off, or to restart.
@@ -122,6 +128,7 @@ impl Boot {
             applied: Found::Unknown(String::new()),
             network: unknown("network"),
             cluster: Cluster::Unneeded,
+            install: Install::Unneeded,
             volumes: BTreeMap::new(),
             twins: None,
             generation: 0,
@@ -137,6 +144,18 @@ impl Boot {
     /// Takes in whether the config names a cluster; whether there is one to join.
     pub(super) fn cluster_is_named(&mut self, named: bool) -> bool {
         self.cluster.is_named(named)
+    }
+
+    /// Takes in whether something is to be installed; whether the machine does that and nothing else.
+    pub(super) fn install_is_wanted(&mut self, wanted: bool) -> bool {
+        // A config that is refused may have said where.
+        self.install.is_wanted(wanted && !matches!(self.config, Config::Refused { .. }));
+        self.installs()
+    }
+
+    /// Whether the machine installs, and does nothing else.
+    pub(super) fn installs(&self) -> bool {
+        matches!(self.install, Install::Wanted(_))
     }
 
     /// Takes in what a built-in child said.
@@ -158,6 +177,7 @@ impl Boot {
                 _ => Vec::new(),
             },
             "cluster" => self.hear_cluster(line),
+            "install" | "install-failed" => self.install.hear(line).into_iter().collect(),
             "request" => hear_request(line).into_iter().collect(),
             _ => Vec::new(),
         }
@@ -306,8 +326,17 @@ impl Boot {
         }
         match &self.config {
             Config::Refused { source, error } => return maintenance(format!("the config from {source} is refused: {error}")),
-            Config::Absent if !self.works_without_config => return maintenance("there is no machine config".to_owned()),
+            Config::Absent if !self.works_without_config && !self.installs() => {
+                return maintenance("there is no machine config".to_owned());
+            }
             Config::Unknown | Config::Taken { .. } | Config::Absent => {}
+        }
+        if let Install::Wanted(found) = &self.install {
+            return match found {
+                Found::Failed(why) => maintenance(format!("nothing is installed: {why}")),
+                Found::Unknown(detail) => waiting("install", detail),
+                Found::Good => waiting("install", "done"),
+            };
         }
         if let Found::Failed(why) = &self.applied {
             return maintenance(why.clone());

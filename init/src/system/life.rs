@@ -8,6 +8,7 @@ use super::power_keys::PowerKeys;
 use super::shutdown::{self, End};
 use super::{SystemError, proof};
 use crate::console::Consoles;
+use crate::install::APPLET as INSTALL;
 use crate::reconcile::{self, APPLET as APPLY, MARK_READY, WITH_CONFIG};
 use crate::services::{Additions, GENERATION, Heard, Stage, State, Supervisor, Unit, built_in, image_services, is_there};
 use crate::{failure, watchdog};
@@ -160,6 +161,8 @@ impl Life {
         self.say_phases(&before);
         for effect in effects {
             match effect {
+                // Who installs keeps back whatever waits for the config: services, the cluster.
+                Effect::Condition("applied", true) if self.boot.installs() => {}
                 Effect::Condition(name, holds) => {
                     self.supervisor.set_condition(name, holds);
                     if (name, holds) == ("applied", true) {
@@ -179,6 +182,13 @@ impl Life {
                 Effect::NameFromNetwork(name) => {
                     self.name.0 = Some(name);
                     self.take_name();
+                }
+                Effect::NothingToInstall => {
+                    self.inputs_written();
+                    if self.boot.applied == Found::Good {
+                        self.supervisor.set_condition("applied", true);
+                        self.etc_has_changed();
+                    }
                 }
                 Effect::NetworkFirst => self.add_stage(Stage::Network),
                 Effect::End { restart, reason } => self.end(if restart { End::Restart } else { End::PowerOff }, &reason),
@@ -203,6 +213,7 @@ impl Life {
             ("time", paths::TIME),
             ("log", paths::LOG),
             ("cluster", paths::CLUSTER),
+            ("", paths::INSTALL),
             ("", paths::VOLUMES),
             ("", paths::UNITS),
             ("", paths::PROXIES),
@@ -216,14 +227,18 @@ impl Life {
             }
         }
         let given = |path: &str, none: &str| self.inputs.get(path).is_some_and(|text| !text.is_empty() && !text.contains(none));
-        let cluster = self.inputs.get(paths::CLUSTER).is_some_and(|text| !matches!(text.trim(), "" | "null"));
+        let said = |path: &str| self.inputs.get(path).is_some_and(|text| !matches!(text.trim(), "" | "null"));
+        let (cluster, install) = (said(paths::CLUSTER), said(paths::INSTALL));
         let cluster = self.boot.cluster_is_named(cluster);
+        let install = self.boot.install_is_wanted(install);
         let stages = [
             (Stage::Network, true),
             (Stage::Cluster, cluster),
             (Stage::Applied, true),
             (Stage::Log, given(paths::LOG, "\"receiver\":null")),
-            (Stage::Volumes, given(paths::VOLUMES, "[]")),
+            (Stage::Install, install),
+            // A disk that is to be a volume could be the one that is installed on.
+            (Stage::Volumes, given(paths::VOLUMES, "[]") && !install),
         ];
         for (stage, wanted) in stages {
             self.stages.retain(|known| *known != stage);
@@ -304,6 +319,9 @@ impl Life {
         }
         if let Some(volumes) = units.get_mut("volumes") {
             volumes.environment.push((GENERATION.to_owned(), self.inputs.get(paths::VOLUMES).cloned().unwrap_or_default()));
+        }
+        if let Some(install) = units.get_mut(INSTALL) {
+            install.environment.push((GENERATION.to_owned(), self.inputs.get(paths::INSTALL).cloned().unwrap_or_default()));
         }
         units.extend(self.services.clone());
         self.supervisor.want(units);

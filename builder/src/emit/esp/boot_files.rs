@@ -16,10 +16,6 @@ pub struct EspFile {
     pub bytes: Arc<[u8]>,
 }
 
-/// No menu, no editor: whoever holds the console must not change a command line that names what is verified. Nothing is booted
-/// that an entry does not name.
-const LOADER_CONF: &str = "timeout 0\neditor no\nauto-entries no\nauto-firmware no\nsecure-boot-enroll off\nconsole-mode keep\n";
-
 /// The files of a factory image, sorted by path.
 pub fn factory(role: &str, image_version: &str, loader: &Arc<[u8]>, uki: &Arc<[u8]>) -> Vec<EspFile> {
     let file = |path: &str, bytes: &Arc<[u8]>| EspFile { path: path.to_owned(), bytes: Arc::clone(bytes) };
@@ -31,8 +27,8 @@ pub fn factory(role: &str, image_version: &str, loader: &Arc<[u8]>, uki: &Arc<[u
         file("EFI/BOOT/BOOTX64.EFI", loader),
         file("EFI/systemd/systemd-bootx64.efi", loader),
         file(uefi::uki_path(Slot::A).trim_start_matches('/'), uki),
-        text("loader/loader.conf", LOADER_CONF),
-        text("loader/entries.srel", "type1\n"),
+        text(uefi::LOADER_CONF_PATH, uefi::LOADER_CONF),
+        text(uefi::ENTRIES_SREL_PATH, uefi::ENTRIES_SREL),
         text(&entry_path, &entry.render()),
     ];
     files.sort_by(|a, b| a.path.cmp(&b.path));

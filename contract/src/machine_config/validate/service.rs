@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Names of what the machine itself runs, and of what its units wait for: no service's.
-pub const RESERVED_SERVICES: [&str; 22] = [
+pub const RESERVED_SERVICES: [&str; 23] = [
     "agent",
     "applied",
     "apply",
@@ -18,6 +18,7 @@ pub const RESERVED_SERVICES: [&str; 22] = [
     "config",
     "devices",
     "init",
+    "install",
     "kernel",
     "kmimage",
     "kubelet-configured",

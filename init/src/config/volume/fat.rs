@@ -137,6 +137,20 @@ impl<R: Read + Seek> Fat<R> {
 
     /// The content of a file. `None`: there is no such file.
     pub fn read(&mut self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, VolumeError> {
+        let Some(entry) = self.find(path)? else { return Ok(None) };
+        let size = u64::from(entry.size);
+        if size > limit {
+            return Err(VolumeError::TooLarge { path: path.to_owned(), size, limit });
+        }
+        self.content(&entry).map(Some)
+    }
+
+    /// A file's length in bytes. `None`: there is no such file.
+    pub fn length(&mut self, path: &str) -> Result<Option<u64>, VolumeError> {
+        Ok(self.find(path)?.map(|entry| entry.size.into()))
+    }
+
+    fn find(&mut self, path: &str) -> Result<Option<Entry>, VolumeError> {
         let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
         let mut folder = self.root();
         while let Some(part) = parts.next() {
@@ -146,13 +160,7 @@ impl<R: Read + Seek> Fat<R> {
             });
             match found {
                 Some(entry) if entry.attributes & SUBFOLDER != 0 => folder = Folder::Chain(entry.cluster),
-                Some(entry) if parts.peek().is_none() => {
-                    let size = u64::from(entry.size);
-                    if size > limit {
-                        return Err(VolumeError::TooLarge { path: path.to_owned(), size, limit });
-                    }
-                    return self.content(&entry).map(Some);
-                }
+                Some(entry) if parts.peek().is_none() => return Ok(Some(entry)),
                 _ => return Ok(None),
             }
         }

@@ -184,3 +184,38 @@ fn a_machine_for_a_cluster_is_ready_when_its_node_was() {
     // An image without kubelet joins nothing.
     assert!(!Boot::new("base", |_| true).joining(false).cluster_is_named(true));
 }
+
+#[test]
+fn a_machine_that_installs_does_nothing_else() {
+    let mut boot = Boot::new("worker", |_| true);
+    let [state, var] = DISKS;
+    hear(&mut boot, &[state, var, "network usable=yes", "config result=none"]);
+    boot.applied = Found::Good;
+    let mut check = |line: &str, expect: &str, effects: &[Effect]| {
+        assert_eq!(hear(&mut boot, &[line]), effects, "{line}");
+        let text = match boot.standing(&[]) {
+            Standing::Ready => "ready".to_owned(),
+            Standing::Waiting { what, detail } => format!("waiting {what} {detail}").trim_end().to_owned(),
+            Standing::Maintenance { reason } => reason,
+        };
+        assert_eq!(text, expect, "{line}");
+        assert!(boot.install_is_wanted(true) || line.contains("medium=no"));
+    };
+    check("time synchronized=no", "there is no machine config", &[]);
+    check("install result=refused reason=\"several disks match\"", "nothing is installed: several disks match", &[]);
+    check("install disk=sda serial=A model=B", "waiting install", &[]);
+    check("install step=copy percent=30", "waiting install copy 30%", &[]);
+    let failed = "install-failed what=install cause=\"writing the disk: I/O error\" remedy=\"look at it\"";
+    check(failed, "nothing is installed: writing the disk: I/O error; look at it", &[]);
+    check("install medium=no", "there is no machine config", &[Effect::NothingToInstall]);
+}
+
+#[test]
+fn a_refused_config_installs_nothing() {
+    let mut boot = Boot::new("base", |_| true);
+    hear(&mut boot, &["config result=refused source=url error=\"no such key\""]);
+    assert!(!boot.install_is_wanted(true));
+    hear(&mut boot, &["config result=taken source=iso"]);
+    assert!(boot.install_is_wanted(true));
+    assert!(!boot.install_is_wanted(false));
+}

@@ -1,0 +1,116 @@
+//! The disks of this machine, and what an installer must know of each.
+
+use super::content::{self, Content, LOOKED_AT};
+use super::window::Window;
+use crate::config::volume::Volume;
+use crate::devices;
+use crate::facts::{self, block, read_text};
+use kmimage_contract::disk_layout::Role;
+use kmimage_contract::disk_selector::DiskIdentity;
+use kmimage_contract::gpt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+const CLASS: &str = "/sys/class/block";
+
+/// Where an installed ESP says which medium it is from: the PARTUUID of that medium's ESP.
+pub(super) const INSTALLED_FROM: &str = "kmimage/installed-from";
+
+/// A disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Its name in /dev.
+    pub name: String,
+    /// What selectors ask for.
+    pub identity: DiskIdentity,
+    /// Bytes of a logical sector.
+    pub sector_size: u64,
+    /// Whether it, or its medium, can be taken out.
+    pub removable: bool,
+    /// Whether it takes no writes.
+    pub read_only: bool,
+    /// Who uses it.
+    pub held: Option<String>,
+    /// What is on it.
+    pub content: Content,
+}
+
+/// All disks, in the order of their names. CDs, loop devices and what is made of other disks are none.
+pub(super) fn read() -> Vec<Disk> {
+    let users = users();
+    devices::disks().into_iter().filter_map(|(name, identity)| read_one(name, identity, &users)).collect()
+}
+
+fn read_one(name: String, identity: DiskIdentity, users: &[(PathBuf, &'static str)]) -> Option<Disk> {
+    let folder = Path::new(CLASS).join(&name);
+    let number = |file: &str| read_text(&folder.join(file)).ok()?.trim().parse::<u64>().ok();
+    if identity.size == 0 {
+        return None;
+    }
+    // One that can't be read can't be judged, and so is not written to.
+    let content = look(&name, identity.size).unwrap_or_else(|error| Content::Foreign(format!("it can't be read: {error}")));
+    Some(Disk {
+        sector_size: number("queue/logical_block_size")?,
+        removable: number("removable") == Some(1),
+        read_only: number("ro") != Some(0),
+        held: held(&name, &folder, users),
+        content,
+        identity,
+        name,
+    })
+}
+
+/// What is on a disk of this size.
+fn look(name: &str, size: u64) -> io::Result<Content> {
+    let file = File::open(Path::new("/dev").join(name))?;
+    let length = size.min(LOOKED_AT);
+    let read = |at: u64| {
+        let mut bytes = vec![0; length as usize];
+        file.read_exact_at(&mut bytes, at).map(|()| bytes)
+    };
+    let (begin, end) = (read(0)?, read(size - length)?);
+    let table = block::read_table(name).map(|(found, _)| found.table);
+    Ok(match (content::judge(&begin, &end, table.as_ref()), table) {
+        (Content::Kmimage { .. }, Some(table)) => Content::Kmimage { installed_from: installed_from(&file, &table) },
+        (content, _) => content,
+    })
+}
+
+/// What the ESP of an installation says.
+fn installed_from(disk: &File, table: &gpt::Table) -> Option<Uuid> {
+    let esp = table.partitions.iter().find(|entry| entry.type_guid == Role::Esp.type_guid())?;
+    let bytes = table.sector_size.bytes();
+    let window = Window::new(disk, esp.first_lba.checked_mul(bytes)?, (esp.last_lba + 1 - esp.first_lba).checked_mul(bytes)?);
+    let text = Volume::open(window).ok()??.read(INSTALLED_FROM, 64).ok()??;
+    std::str::from_utf8(&text).ok()?.trim().parse().ok()
+}
+
+/// Devices that are mounted or swapped to.
+fn users() -> Vec<(PathBuf, &'static str)> {
+    let real = |source: &str| std::fs::canonicalize(source).ok().filter(|path| path.starts_with("/dev"));
+    let mounts = facts::mounts::read().unwrap_or_default();
+    let mounted = mounts.iter().filter_map(|mount| Some((real(&mount.source)?, "mounted")));
+    let swaps = read_text(Path::new("/proc/swaps")).unwrap_or_default();
+    let swapped = swaps.lines().skip(1).filter_map(|line| Some((real(line.split_whitespace().next()?)?, "used as swap")));
+    mounted.chain(swapped).collect()
+}
+
+/// Who uses a disk or a partition of it.
+fn held(disk: &str, folder: &Path, users: &[(PathBuf, &'static str)]) -> Option<String> {
+    let partitions = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let partitions = partitions.filter(|entry| entry.path().join("partition").exists());
+    let names = partitions.filter_map(|entry| entry.file_name().into_string().ok());
+    for name in std::iter::once(disk.to_owned()).chain(names) {
+        if let Some((_, how)) = users.iter().find(|(device, _)| *device == Path::new("/dev").join(&name)) {
+            return Some(format!("{name} is {how}"));
+        }
+        let holders = std::fs::read_dir(Path::new(CLASS).join(&name).join("holders")).into_iter().flatten().flatten();
+        if let Some(holder) = holders.filter_map(|entry| entry.file_name().into_string().ok()).next() {
+            return Some(format!("{name} is part of {holder}"));
+        }
+    }
+    None
+}
