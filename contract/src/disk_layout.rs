@@ -430,7 +430,13 @@ mod tests {
             let (var, factory) = (installed.partition(Role::Var).unwrap(), layout());
             assert_eq!(var.size, 64 * ALIGNMENT + odd / ALIGNMENT * ALIGNMENT);
             assert_eq!(installed.size, least + odd);
-            let same: Vec<Role> = installed.partitions.iter().zip(&factory.partitions).filter(|(a, b)| a.uuid == b.uuid).map(|(a, _)| a.role).collect();
+            let same: Vec<Role> = installed
+                .partitions
+                .iter()
+                .zip(&factory.partitions)
+                .filter(|(a, b)| a.uuid == b.uuid)
+                .map(|(a, _)| a.role)
+                .collect();
             assert_eq!(same, [Role::Root(Slot::A), Role::RootVerity(Slot::A)]);
             assert_ne!(installed.disk_guid, factory.disk_guid);
             for sector_size in [gpt::SectorSize::B512, gpt::SectorSize::B4096] {

@@ -129,7 +129,12 @@ mod tests {
     use super::*;
 
     fn release() -> Release {
-        Release { image_id: "kmimage-base".to_owned(), version: "0.1.0".to_owned(), role: "base".to_owned(), slot_size: 256 << 20 }
+        Release {
+            image_id: "kmimage-base".to_owned(),
+            version: "0.1.0".to_owned(),
+            role: "base".to_owned(),
+            slot_size: 256 << 20,
+        }
     }
 
     #[test]

@@ -224,7 +224,12 @@ mod tests {
     use super::*;
 
     fn status(lines: &[&str]) -> Status {
-        let release = Release { image_id: "kmimage-base".to_owned(), version: "0.1.0".to_owned(), role: "base".to_owned(), slot_size: 256 << 20 };
+        let release = Release {
+            image_id: "kmimage-base".to_owned(),
+            version: "0.1.0".to_owned(),
+            role: "base".to_owned(),
+            slot_size: 256 << 20,
+        };
         let mut status = Status::new(Some(&release));
         for line in lines {
             status.hear(&StateLine::parse(&format!("kmimage: {line}")).unwrap());

@@ -57,7 +57,8 @@ fn selector(raw: &Located<RawDisk>, context: &Context<'_>) -> Result<DiskSelecto
         }
     }
     if selector.is_empty() {
-        let message = "`disk` says nothing about the disk: id, serial, wwn, model or size; without `disk` it is the only one there is";
+        let message =
+            "`disk` says nothing about the disk: id, serial, wwn, model or size; without `disk` it is the only one there is";
         return Err(context.document.error(raw, message));
     }
     selector.wwn = selector.wwn.map(|wwn| normal_wwn(&wwn));

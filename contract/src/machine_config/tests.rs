@@ -4,7 +4,8 @@ mod cluster;
 mod registry;
 
 use super::{
-    AfterInstall, Capability, Cidr, Condition, Host, LogProtocol, MAX_SIZE, MachineConfig, MachineConfigError, Need, Readiness, parse,
+    AfterInstall, Capability, Cidr, Condition, Host, LogProtocol, MAX_SIZE, MachineConfig, MachineConfigError, Need, Readiness,
+    parse,
 };
 use std::time::Duration;
 

@@ -9,9 +9,9 @@ pub(super) mod service;
 
 pub use service::RESERVED_SERVICES;
 
-use super::{files, install};
 use super::model::{Certificate, File, Host, MachineConfig, Proxy, Sysctl, Volume};
 use super::raw::{RawFile, RawMachineConfig, RawProxy, RawVolume, Text};
+use super::{files, install};
 use super::{pem, sysctl, values};
 use crate::toml_document::{Document, DocumentError, Located, nearest};
 use std::collections::BTreeMap;

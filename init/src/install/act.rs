@@ -12,13 +12,13 @@
 //!
 //! Every step is flushed before the next one begins.
 
+use super::STATE;
 use super::content::{self, LOOKED_AT, MARK_AT};
 use super::esp::{self, EspFile};
 use super::medium::{Medium, Place};
 use super::plan::Plan;
 use super::verify::Verifier;
 use super::window::Window;
-use super::STATE;
 use crate::config::volume::{Volume, VolumeError};
 use crate::facts::FactError;
 use kmimage_contract::boot_records::grub;

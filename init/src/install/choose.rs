@@ -53,11 +53,16 @@ pub fn choose<'a>(disks: &'a [Disk], wish: &Wish, needs: &Needs<'_>) -> Result<&
     match matching[..] {
         [] => Err(Refusal {
             cause: if wish.disk.is_empty() { "there is no disk to install on" } else { "no disk is the one that is named" },
-            disks: disks.iter().map(|disk| (disk.name.clone(), format!("{}, {}", misses(disk).unwrap_or_default(), card(disk)))).collect(),
+            disks: disks
+                .iter()
+                .map(|disk| (disk.name.clone(), format!("{}, {}", misses(disk).unwrap_or_default(), card(disk))))
+                .collect(),
             remedy: "attach the disk, or correct `disk` in the machine config's [install]",
         }),
         [disk] => match obstacle(disk, wish, needs) {
-            Some((why, remedy)) => Err(Refusal { cause: "the disk can't be taken", disks: vec![(disk.name.clone(), why)], remedy }),
+            Some((why, remedy)) => {
+                Err(Refusal { cause: "the disk can't be taken", disks: vec![(disk.name.clone(), why)], remedy })
+            }
             None => Ok(disk),
         },
         _ => Err(Refusal {
@@ -74,17 +79,23 @@ pub(super) fn installed<'a>(disks: &'a [Disk], needs: &Needs<'_>) -> Result<&'a 
     let ours: Vec<&Disk> = ours.collect();
     let all = |disks: &[&Disk]| disks.iter().map(|disk| (disk.name.clone(), card(disk))).collect();
     match ours[..] {
-        [] => Err(Refusal { cause: "no disk has an installation", disks: Vec::new(), remedy: "restart, and choose something else" }),
+        [] => {
+            Err(Refusal { cause: "no disk has an installation", disks: Vec::new(), remedy: "restart, and choose something else" })
+        }
         [disk] => match &disk.held {
-            Some(held) => Err(Refusal { cause: "the disk is in use", disks: vec![(disk.name.clone(), held.clone())], remedy: "restart" }),
-            None if disk.read_only => Err(Refusal {
-                cause: "the disk takes no writes",
-                disks: all(&ours),
-                remedy: "look at its write protection",
-            }),
+            Some(held) => {
+                Err(Refusal { cause: "the disk is in use", disks: vec![(disk.name.clone(), held.clone())], remedy: "restart" })
+            }
+            None if disk.read_only => {
+                Err(Refusal { cause: "the disk takes no writes", disks: all(&ours), remedy: "look at its write protection" })
+            }
             None => Ok(disk),
         },
-        _ => Err(Refusal { cause: "several disks have an installation", disks: all(&ours), remedy: "detach those that are to stay" }),
+        _ => Err(Refusal {
+            cause: "several disks have an installation",
+            disks: all(&ours),
+            remedy: "detach those that are to stay",
+        }),
     }
 }
 
@@ -101,15 +112,19 @@ fn obstacle(disk: &Disk, wish: &Wish, needs: &Needs<'_>) -> Option<(String, &'st
         return Some((why, "choose another disk, or format it with sectors of 512 bytes"));
     }
     if disk.identity.size < needs.least_size {
-        return Some((format!("it has {}, {} are needed", mib(disk.identity.size), mib(needs.least_size)), "choose a larger disk"));
+        return Some((
+            format!("it has {}, {} are needed", mib(disk.identity.size), mib(needs.least_size)),
+            "choose a larger disk",
+        ));
     }
     let wiped = wish.wipe.as_ref().is_some_and(|wipe| wipe == disk.identity.serial.trim() || disk.identity.ids.contains(wipe));
     match &disk.content {
         Content::Empty | Content::Unfinished => None,
         // Else a machine that can't start its disk would install again and again.
-        Content::Kmimage { installed_from: Some(esp) } if *esp == needs.esp => {
-            Some(("it has the finished installation of this medium".to_owned(), "start the disk, or choose Reset in the medium's menu first"))
-        }
+        Content::Kmimage { installed_from: Some(esp) } if *esp == needs.esp => Some((
+            "it has the finished installation of this medium".to_owned(),
+            "start the disk, or choose Reset in the medium's menu first",
+        )),
         _ if wiped => None,
         content => Some((
             format!("it holds {}", held_content(content)),

@@ -56,7 +56,8 @@ pub(super) fn judge(begin: &[u8], end: &[u8], table: Option<&gpt::Table>) -> Con
 }
 
 fn describe(table: &gpt::Table) -> String {
-    let names: Vec<&str> = table.partitions.iter().map(|entry| entry.name.as_str()).filter(|name| !name.is_empty()).take(4).collect();
+    let names: Vec<&str> =
+        table.partitions.iter().map(|entry| entry.name.as_str()).filter(|name| !name.is_empty()).take(4).collect();
     let names = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
     format!("a GPT with {} partitions{names}", table.partitions.len())
 }
@@ -75,7 +76,8 @@ fn signature(begin: &[u8]) -> &'static str {
         (512, b"EFI PART", "a damaged GPT"),
     ];
     let has = |at: usize, what: &[u8]| begin.get(at..).is_some_and(|bytes| bytes.starts_with(what));
-    let partitioned = || has(510, &[0x55, 0xaa]) && [446, 462, 478, 494].iter().any(|at| begin.get(at + 4).is_some_and(|kind| *kind != 0));
+    let partitioned =
+        || has(510, &[0x55, 0xaa]) && [446, 462, 478, 494].iter().any(|at| begin.get(at + 4).is_some_and(|kind| *kind != 0));
     match KNOWN.iter().find(|(at, what, _)| has(*at, what)) {
         Some((.., name)) => name,
         None if partitioned() => "an MBR partition table",

@@ -59,7 +59,8 @@ pub(super) fn now() -> i64 {
 
 /// Finds the medium. `None`: the root is not from one.
 pub(super) fn find() -> Result<Option<Medium>, InstallError> {
-    let root_hash = facts::cmdline::read().map_err(InstallError::Cmdline)?.boot_parameters().map_err(InstallError::Parameters)?.root_hash;
+    let root_hash =
+        facts::cmdline::read().map_err(InstallError::Cmdline)?.boot_parameters().map_err(InstallError::Parameters)?.root_hash;
     let io = |what: &str| {
         let what = what.to_owned();
         move |source| InstallError::Medium { what, source }
@@ -69,13 +70,20 @@ pub(super) fn find() -> Result<Option<Medium>, InstallError> {
     let Some(disk) = disk_under(&mapping.name) else { return Ok(None) };
     let device = File::open(Path::new("/dev").join(&disk)).map_err(io(&disk))?;
     let root = File::open(Path::new("/dev").join(&mapping.name)).map_err(io(&mapping.name))?;
-    let size = read_text(&Path::new("/sys/class/block").join(&disk).join("size")).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let size =
+        read_text(&Path::new("/sys/class/block").join(&disk).join("size")).ok().and_then(|text| text.trim().parse::<u64>().ok());
     let Some(size) = size.and_then(|sectors| sectors.checked_mul(512)) else { return Ok(None) };
     open(disk, device, size, root, root_hash)
 }
 
 /// The medium on a device of this size; `None`: it is none.
-pub(super) fn open(disk: String, device: File, size: u64, root: File, root_hash: RootHash) -> Result<Option<Medium>, InstallError> {
+pub(super) fn open(
+    disk: String,
+    device: File,
+    size: u64,
+    root: File,
+    root_hash: RootHash,
+) -> Result<Option<Medium>, InstallError> {
     // A medium's table counts sectors of 512 bytes wherever it lies.
     let Ok(found) = gpt::read(&mut Window::new(&device, 0, size), size, SectorSize::B512) else { return Ok(None) };
     let table = found.table;

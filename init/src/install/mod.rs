@@ -151,23 +151,22 @@ fn carry_out(wish: &Wish, medium: &Medium, say: &mut dyn FnMut(StateLine)) -> Re
     }
 }
 
-fn install(
-    disk: &Disk,
-    medium: &Medium,
-    release: &Release,
-    say: &mut dyn FnMut(StateLine),
-) -> Result<(), InstallError> {
+fn install(disk: &Disk, medium: &Medium, release: &Release, say: &mut dyn FnMut(StateLine)) -> Result<(), InstallError> {
     let mut volume = medium.volume()?;
     let config = std::fs::read(Path::new(paths::MACHINE_CONFIG)).ok();
     let files = esp::files(&mut volume, release, medium.esp_uuid, config)?;
     let plan = plan::plan(disk.identity.size, release.slot_size, medium, &files, fresh, medium::now())?;
-    let target = act::Device::open(&Path::new("/dev").join(&disk.name)).map_err(|source| InstallError::Open {
-        disk: disk.name.clone(),
-        source,
-    })?;
-    say(StateLine::new(STATE).with("disk", &disk.name).with("serial", disk.identity.serial.trim()).with("model", disk.identity.model.trim()));
+    let target = act::Device::open(&Path::new("/dev").join(&disk.name))
+        .map_err(|source| InstallError::Open { disk: disk.name.clone(), source })?;
+    say(StateLine::new(STATE)
+        .with("disk", &disk.name)
+        .with("serial", disk.identity.serial.trim())
+        .with("model", disk.identity.model.trim()));
     act::act(&target, medium, &mut volume, &plan, &files, say)?;
-    say(StateLine::new("installed").with("disk", &disk.name).with("serial", disk.identity.serial.trim()).with("esp", plan.esp_uuid));
+    say(StateLine::new("installed")
+        .with("disk", &disk.name)
+        .with("serial", disk.identity.serial.trim())
+        .with("esp", plan.esp_uuid));
     Ok(())
 }
 

@@ -94,7 +94,9 @@ fn content(disk: &Sparse) -> Content {
 
 /// A disk that another system has filled: a valid GPT, and data wherever kmimage looks.
 fn foreign() -> Sparse {
-    let mut layout = DiskLayout::installed(SLOT_SIZE, &kmimage_contract::RootHash(std::array::from_fn(|at| at as u8)), size(), fresh()).unwrap();
+    let mut layout =
+        DiskLayout::installed(SLOT_SIZE, &kmimage_contract::RootHash(std::array::from_fn(|at| at as u8)), size(), fresh())
+            .unwrap();
     layout.partitions.retain(|partition| partition.role != Role::Bios);
     let encoded = layout.gpt(SectorSize::B512).encode().unwrap();
     let mut disk = Sparse::new(size());
@@ -139,7 +141,7 @@ fn power_may_fail_anywhere() {
         let mut random = disk::Random(0x6b6d_696d);
         let (mut booting, mut again) = (0, 0);
         let last = ops.iter().rposition(|op| matches!(op, Op::Write { offset: 0, .. })).unwrap();
-        for round in 0..130 {
+        for round in 0..105 {
             // Many of them where it is decided.
             let cut = if round % 3 == 0 { last - 4 + random.below(9) } else { random.below(ops.len() + 1) };
             let disk = disk::cut(&before, &ops, cut.min(ops.len()), &mut random);
@@ -152,7 +154,7 @@ fn power_may_fail_anywhere() {
                 let free = matches!(found, Content::Empty | Content::Unfinished);
                 // Before the mark it is what it was, perhaps without its first sector.
                 assert!(free || found == own || matches!(&found, Content::Foreign(_)) && cut <= 4, "cut at {cut}: {found:?}");
-                if round % 6 == 0 {
+                if round % 15 == 0 {
                     let second = Recorder::new(disk);
                     install(&second, &medium).unwrap();
                     assert_eq!(faults(&second.disk(), &medium), "", "again after {cut}");

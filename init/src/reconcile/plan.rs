@@ -103,7 +103,13 @@ mod tests {
     fn wish(text: &str) -> Desired {
         let config =
             if text.is_empty() { MachineConfig::default() } else { machine_config::parse("t", text.as_bytes(), None).unwrap() };
-        desired(Inputs { config: &config, platform: &Platform::default(), machine_id: &"ab".repeat(16), purpose: &Purpose::Usual }).unwrap()
+        desired(Inputs {
+            config: &config,
+            platform: &Platform::default(),
+            machine_id: &"ab".repeat(16),
+            purpose: &Purpose::Usual,
+        })
+        .unwrap()
     }
 
     /// The machine as it is when everything has been done.
@@ -125,8 +131,17 @@ mod tests {
     fn everything_is_done_in_its_order_and_only_once() {
         let wish = wish(CONFIG);
         let actions = plan(&wish, &Observed::default());
-        let inputs = [paths::CLUSTER, paths::INSTALL, paths::LOG, paths::NETWORK, paths::PROXIES, paths::TIME, paths::UNITS, paths::VOLUMES]
-            .map(str::to_owned);
+        let inputs = [
+            paths::CLUSTER,
+            paths::INSTALL,
+            paths::LOG,
+            paths::NETWORK,
+            paths::PROXIES,
+            paths::TIME,
+            paths::UNITS,
+            paths::VOLUMES,
+        ]
+        .map(str::to_owned);
         let rest = ["hostname node-1", "module br_netfilter", "sysctl net.ipv4.ip_local_port_range", "/etc"].map(str::to_owned);
         assert_eq!(whats(&actions), [inputs.to_vec(), rest.to_vec()].concat());
         assert_eq!(plan(&wish, &done(&wish)), []);

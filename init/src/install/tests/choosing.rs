@@ -1,9 +1,9 @@
 //! Which disk is taken, and what is said of those that are not.
 
+use super::super::Wish;
 use super::super::choose::{Needs, choose, installed};
 use super::super::content::Content;
 use super::super::disks::Disk;
-use super::super::Wish;
 use kmimage_contract::cmdline::Purpose;
 use kmimage_contract::disk_selector::DiskIdentity;
 use kmimage_contract::machine_config::{AfterInstall, Install};
@@ -54,7 +54,11 @@ fn one_disk_must_match() {
         "no disk is the one that is named (sda: another serial, 20480 MiB, model QEMU HARDDISK, serial A, holds nothing; \
          sdb: another serial, 30720 MiB, model QEMU HARDDISK, serial B, holds nothing)",
     );
-    check(&two, "size:>=25GiB,serial:A", "no disk is the one that is named (sda: another size, 20480 MiB, model QEMU HARDDISK, serial A, holds nothing; sdb: another serial, 30720 MiB, model QEMU HARDDISK, serial B, holds nothing)");
+    check(
+        &two,
+        "size:>=25GiB,serial:A",
+        "no disk is the one that is named (sda: another size, 20480 MiB, model QEMU HARDDISK, serial A, holds nothing; sdb: another serial, 30720 MiB, model QEMU HARDDISK, serial B, holds nothing)",
+    );
     check(&[], "", "there is no disk to install on; attach the disk, or correct `disk` in the machine config's [install]");
 }
 
@@ -65,7 +69,11 @@ fn the_medium_and_what_is_removable_are_not_taken_by_chance() {
     check(&[stick.clone()], "serial:STICK", "sdb");
     stick.name = "sr0".to_owned();
     check(&[disk("sda", "A", 20), stick.clone()], "size:>=1GiB", "sda");
-    check(&[stick], "serial:STICK", "no disk is the one that is named (sr0: it is the medium, 8192 MiB, model QEMU HARDDISK, serial STICK, holds nothing)");
+    check(
+        &[stick],
+        "serial:STICK",
+        "no disk is the one that is named (sr0: it is the medium, 8192 MiB, model QEMU HARDDISK, serial STICK, holds nothing)",
+    );
 }
 
 #[test]
