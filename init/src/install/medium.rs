@@ -5,7 +5,7 @@ use super::act::InstallError;
 use super::window::Window;
 use crate::config::volume::Volume;
 use crate::facts::{self, block, read_text};
-use kmimage_contract::disk_layout::{Role, Slot, derived_uuid};
+use kmimage_contract::disk_layout::{Slot, medium};
 use kmimage_contract::gpt::{self, SectorSize};
 use kmimage_contract::verity::{VerityParams, partition_uuids};
 use kmimage_contract::{RootHash, disk_layout};
@@ -87,11 +87,10 @@ pub(super) fn open(
     // A medium's table counts sectors of 512 bytes wherever it lies.
     let Ok(found) = gpt::read(&mut Window::new(&device, 0, size), size, SectorSize::B512) else { return Ok(None) };
     let table = found.table;
-    let esp_uuid = derived_uuid(&root_hash, "iso-esp");
-    let has = |role: Role| table.partitions.iter().any(|entry| entry.type_guid == role.type_guid() && entry.name == role.name());
-    if has(Role::State) || has(Role::Var) {
+    if !medium::is_medium(&table, &root_hash) {
         return Ok(None);
     }
+    let esp_uuid = medium::esp_uuid(&root_hash);
     let uuids = partition_uuids(&root_hash);
     let place = |uuid: Uuid| {
         let entry = table.partition(uuid)?;
@@ -109,23 +108,11 @@ pub(super) fn open(
     Ok(Some(Medium { disk, device, root, root_hash, params, esp_uuid, esp, tree }))
 }
 
-/// The disk at the bottom of what a mapped device is made of.
+/// The disk with the partition under a mapped device; on a CD that is a mapping, too.
 fn disk_under(mapping: &str) -> Option<String> {
-    let class = Path::new("/sys/class/block");
-    let mut name = mapping.to_owned();
-    // Root, linear mapping of a CD's partition, CD: no stack of ours is deeper.
-    for _ in 0..4 {
-        let below = std::fs::read_dir(class.join(&name).join("slaves")).into_iter().flatten().flatten().next();
-        match below {
-            Some(entry) => name = entry.file_name().into_string().ok()?,
-            None if class.join(&name).join("partition").exists() => {
-                let place = std::fs::canonicalize(class.join(&name)).ok()?;
-                return place.parent()?.file_name()?.to_str().map(str::to_owned);
-            }
-            None => return Some(name),
-        }
-    }
-    None
+    let slaves = Path::new("/sys/class/block").join(mapping).join("slaves");
+    let under = std::fs::read_dir(slaves).ok()?.flatten().next()?.file_name();
+    block::read_named(under.to_str()?)?.disk
 }
 
 /// The slot that a medium's root goes to.

@@ -2,7 +2,7 @@
 
 use super::super::medium::{Medium, open};
 use super::super::verify::{BLOCK, Verifier};
-use kmimage_contract::disk_layout::{Role, Slot, derived_uuid};
+use kmimage_contract::disk_layout::{Role, Slot, medium};
 use kmimage_contract::fat32::layout::{Data, FileAt, Volume, lay_out};
 use kmimage_contract::gpt::{Partition, SectorSize, Table};
 use kmimage_contract::verity::{VerityParams, partition_uuids};
@@ -62,7 +62,7 @@ impl Files {
         let tree_at = root_at + (root.len() as u64).next_multiple_of(4096);
         let size = (tree_at + tree.len() as u64).next_multiple_of(MIB) + MIB;
         let rows = [
-            (2, Role::Esp, derived_uuid(&hash, "iso-esp"), MIB, ESP_SIZE),
+            (2, Role::Esp, medium::esp_uuid(&hash), MIB, ESP_SIZE),
             (3, Role::Root(Slot::A), uuids.root, root_at, root.len() as u64),
             (4, Role::RootVerity(Slot::A), uuids.verity, tree_at, tree.len() as u64),
         ];
