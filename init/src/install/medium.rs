@@ -53,8 +53,7 @@ impl Medium {
 
 /// Seconds since 1970, for the times of files.
 pub(super) fn now() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(0))
+    i64::try_from(kmimage_sys::clock::wall().as_secs()).unwrap_or(0)
 }
 
 /// Finds the medium. `None`: the root is not from one.
