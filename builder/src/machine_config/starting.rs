@@ -57,6 +57,7 @@ mod tests {
         assert!(!config.services.is_empty() && !config.network.hosts.is_empty() && !config.network.nameservers.is_empty());
         assert!(!config.network.interfaces.is_empty() && !config.network.vlans.is_empty());
         assert!(!config.network.bonds.is_empty() && !config.network.bridges.is_empty());
+        assert!(config.install.is_some());
         assert!(config.cluster.is_some() && !config.kubelet.is_empty() && !config.registry.credentials.is_empty());
     }
 
