@@ -65,8 +65,8 @@ pub(super) struct RawMachineConfig {
     pub kubelet: Option<Located<BTreeMap<Text, RawSetting>>>,
     /// Where container images come from.
     pub registry: Option<Located<RawRegistry>>,
-    /// Where an install medium installs this image. It has no effect on a machine that was not started from one. The medium
-    /// installs once, and then starts what it has installed.
+    /// Where an install medium installs this image. It has no effect on a machine that was not started from one. A disk
+    /// with the finished installation of the same medium is left alone.
     pub install: Option<RawInstall>,
 }
 
