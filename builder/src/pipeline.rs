@@ -2,6 +2,7 @@
 //!
 //! [`build`] is the whole of it; each stage below takes what the one before it gave. How a stage works is in the room that it calls.
 
+mod bios;
 mod identity;
 mod image;
 mod lock;

@@ -40,9 +40,67 @@ fn tools_fsck_fat_finds_no_fault() {
     let text = run(program("fsck.fat").arg("-n").arg("-v").arg(&esp));
     assert!(!text.to_lowercase().contains("dirty") && !text.contains("Differences"), "{text}");
     let listing = run(program("mdir").args(["-b", "-/", "-i"]).arg(&esp).arg("::/"));
-    for file in ["EFI/BOOT/BOOTX64.EFI", "EFI/kmimage/a.efi", "loader/loader.conf", "loader/entries/kmimage-a.conf"] {
+    for file in
+        ["EFI/BOOT/BOOTX64.EFI", "EFI/kmimage/a.efi", "boot/grub/grub.cfg", "loader/loader.conf", "loader/entries/kmimage-a.conf"]
+    {
         assert!(listing.to_lowercase().contains(&file.to_lowercase()), "no {file} in\n{listing}");
     }
+}
+
+/// A file of the ESP, copied out by mtools.
+fn esp_file(folder: &std::path::Path, path: &str) -> PathBuf {
+    let to = folder.join(path.replace('/', "_"));
+    let mut esp = raw().into_os_string();
+    esp.push(format!("@@{}", named("esp").offset));
+    run(program("mcopy").arg("-n").arg("-i").arg(esp).arg(format!("::{path}")).arg(&to));
+    to
+}
+
+#[test]
+fn tools_grubs_own_programs_take_what_a_bios_boots() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |path: &str| esp_file(folder.path(), path);
+    let kernel = file("boot/a/vmlinuz");
+    run(program("grub-file").arg("--is-x86-linux").arg(&kernel));
+    let list = |path: &str| run(program("grub-editenv").arg(file(path)).arg("list"));
+    assert_eq!(list("boot/grub/slots.env"), "good=a\n");
+    let cmdline = list("boot/a/cmdline.env");
+    assert!(cmdline.starts_with(&format!("cmdline=roothash={} ", root_hash())), "{cmdline}");
+    run(program("grub-script-check").arg(file("boot/grub/grub.cfg")));
+
+    // The same bytes as in the UKI, and as on the disk outside of its files.
+    let is_section = |name: &str, bytes: &[u8]| {
+        let to = folder.path().join(name);
+        let only = format!("--only-section={name}");
+        run(program("objcopy").args(["-O", "binary", &only]).arg(artefact(base(), ".efi")).arg(&to));
+        // Sections are filled up with zeros; behind the first one of this name come those of the UKI's other profiles.
+        let section = fs_err::read(to).unwrap();
+        section.strip_prefix(bytes).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == 0))
+    };
+    assert!(is_section(".linux", &fs_err::read(kernel).unwrap()), "another kernel than the UKI's");
+    assert!(is_section(".initrd", &fs_err::read(file("boot/a/initramfs")).unwrap()), "another initramfs than the UKI's");
+    assert!(
+        is_section(".cmdline", cmdline.trim_start_matches("cmdline=").trim_end().as_bytes()),
+        "another command line than the UKI's"
+    );
+    let disk = fs_err::File::open(raw()).unwrap();
+    let on_disk = |offset: u64, len: usize| {
+        let mut bytes = vec![0; len];
+        std::os::unix::fs::FileExt::read_exact_at(disk.file(), &mut bytes, offset).unwrap();
+        bytes
+    };
+    let boot = fs_err::read(file("boot/grub/boot.img")).unwrap();
+    assert_eq!(boot.len(), 440);
+    assert!(on_disk(0, 440) == boot, "another boot code than the file's");
+    let core = fs_err::read(file("boot/grub/core.img")).unwrap();
+    assert!(on_disk(named("bios").offset, core.len()) == core, "another core image than the file's");
+}
+
+#[test]
+fn a_disk_that_both_firmwares_boot_stays_below_its_size() {
+    let size = fs_err::metadata(artefact(base(), ".qcow2")).unwrap().len();
+    println!("base: {size} bytes");
+    assert!(size <= 100_000_000, "the qcow2 of base has {size} bytes");
 }
 
 #[test]

@@ -22,6 +22,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("grub-editenv", "grub-common"),
     ("grub-file", "grub-common"),
     ("grub-mkimage", "grub-common"),
+    ("grub-script-check", "grub-common"),
     ("ip", "iproute2"),
     ("genisoimage", "genisoimage"),
     ("ldconfig", "libc-bin"),

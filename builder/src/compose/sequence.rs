@@ -35,7 +35,7 @@ pub struct Inputs<'a> {
 pub struct Composed {
     /// The root: every path is the profile's, a package's, an overlay's or kmimage's; derived files are not there yet.
     pub tree: Tree,
-    /// Kernel, stub, loader.
+    /// Kernel, stub, loaders.
     pub boot: BootInputs,
     /// What is known already of the tree's files (the kernel's modules, if they had to be looked at): go on with
     /// [`Facts::gather_more`], so that nothing is decoded twice.

@@ -43,6 +43,7 @@ pub fn fill(facts: Facts<'_>) -> Manifest {
     let mut layout = Layout::from(&facts.plan.layout);
     for (partition, placed) in layout.partitions.iter_mut().zip(&facts.plan.layout.partitions) {
         partition.used = match placed.role {
+            Role::Bios => Some(facts.plan.boot_core.len() as u64),
             Role::Root(Slot::A) => Some(facts.plan.root_len),
             Role::RootVerity(Slot::A) => Some(facts.plan.hash_tree_len),
             Role::Esp => Some(facts.plan.esp_files.iter().map(|file| file.bytes.len() as u64).sum()),

@@ -8,6 +8,10 @@ use kmimage_contract::disk_layout::{DiskLayout, LayoutError, Role, Slot};
 use kmimage_contract::fat32::layout::{self, Extent, FatError, FileAt, Volume};
 use kmimage_contract::gpt;
 use kmimage_contract::verity::RootHash;
+use std::sync::Arc;
+
+/// Bytes of a protective MBR that are code.
+const BOOT_CODE_ROOM: usize = 440;
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +35,14 @@ pub enum PlanError {
         /// Bytes of the partition.
         partition: u64,
     },
+    /// The boot loader for a BIOS is larger than its place.
+    #[error("boot code of {code} bytes and a core image of {core} have no room on the disk")]
+    BootCodeTooLarge {
+        /// Bytes of the code in front of the partition table.
+        code: usize,
+        /// Bytes of the core image.
+        core: usize,
+    },
     /// The partition table can't describe the layout.
     #[error("the partition table can't describe the disk")]
     Gpt(#[source] gpt::Fault),
@@ -44,7 +56,7 @@ impl Classified for PlanError {
         match self {
             PlanError::Layout(_) => Kind::Profile,
             PlanError::RootTooLarge { .. } | PlanError::Esp(_) => Kind::Policy,
-            PlanError::TreeTooLarge { .. } | PlanError::Gpt(_) => Kind::Internal,
+            PlanError::TreeTooLarge { .. } | PlanError::BootCodeTooLarge { .. } | PlanError::Gpt(_) => Kind::Internal,
         }
     }
 
@@ -83,13 +95,19 @@ pub struct Inputs {
     pub epoch: i64,
     /// The files of the EFI system partition.
     pub esp_files: Vec<EspFile>,
+    /// The code in front of the partition table, which a BIOS starts.
+    pub boot_code: Arc<[u8]>,
+    /// What that loads from the partition `bios`.
+    pub boot_core: Arc<[u8]>,
 }
 
-/// Where the factory's root goes: known before the root is, since places follow from the slot's size alone.
+/// Where the factory's root and its boot loader go: known before they are, since places follow from the slot's size alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RootPlace {
     /// Bytes of the whole disk.
     pub disk_size: u64,
+    /// Offset of GRUB's core image.
+    pub boot_core: u64,
     /// Offset of the squashfs.
     pub root: u64,
     /// Offset of its hash tree.
@@ -101,7 +119,12 @@ pub fn root_place(slot_size: u64) -> Result<RootPlace, PlanError> {
     // Any hash will do: it names partitions and moves none.
     let layout = DiskLayout::factory(slot_size, &RootHash([0; 32])).map_err(PlanError::Layout)?;
     let offset = |role| layout.partition(role).map_or(0, |partition| partition.offset);
-    Ok(RootPlace { disk_size: layout.size, root: offset(Role::Root(Slot::A)), hash_tree: offset(Role::RootVerity(Slot::A)) })
+    Ok(RootPlace {
+        disk_size: layout.size,
+        boot_core: offset(Role::Bios),
+        root: offset(Role::Root(Slot::A)),
+        hash_tree: offset(Role::RootVerity(Slot::A)),
+    })
 }
 
 /// A disk image, planned completely.
@@ -115,6 +138,10 @@ pub struct DiskPlan {
     pub esp: Vec<Extent>,
     /// The files that `esp` names by index.
     pub esp_files: Vec<EspFile>,
+    /// The code in front of the partition table.
+    pub boot_code: Arc<[u8]>,
+    /// What the partition `bios` begins with.
+    pub boot_core: Arc<[u8]>,
     /// Bytes of the squashfs.
     pub root_len: u64,
     /// Bytes of the hash tree.
@@ -123,7 +150,7 @@ pub struct DiskPlan {
 
 /// Plans the disk.
 pub fn plan(inputs: Inputs) -> Result<DiskPlan, PlanError> {
-    let Inputs { root_hash, root_len, hash_tree_len, slot_size, epoch, esp_files } = inputs;
+    let Inputs { root_hash, root_len, hash_tree_len, slot_size, epoch, esp_files, boot_code, boot_core } = inputs;
     let layout = DiskLayout::factory(slot_size, &root_hash).map_err(PlanError::Layout)?;
     if root_len > slot_size {
         return Err(PlanError::RootTooLarge { root: root_len, slot: slot_size });
@@ -131,6 +158,10 @@ pub fn plan(inputs: Inputs) -> Result<DiskPlan, PlanError> {
     let tree_partition = layout.partition(Role::RootVerity(Slot::A)).map_or(0, |partition| partition.size);
     if hash_tree_len > tree_partition {
         return Err(PlanError::TreeTooLarge { tree: hash_tree_len, partition: tree_partition });
+    }
+    let room = layout.partition(Role::Bios).map_or(0, |partition| partition.size);
+    if boot_code.len() > BOOT_CODE_ROOM || boot_core.len() as u64 > room {
+        return Err(PlanError::BootCodeTooLarge { code: boot_code.len(), core: boot_core.len() });
     }
     let gpt = layout.gpt(gpt::SectorSize::B512).encode().map_err(PlanError::Gpt)?;
     let esp = match layout.partition(Role::Esp) {
@@ -143,7 +174,7 @@ pub fn plan(inputs: Inputs) -> Result<DiskPlan, PlanError> {
             layout::lay_out(&volume, &list).map_err(PlanError::Esp)?
         }
     };
-    Ok(DiskPlan { layout, gpt, esp, esp_files, root_len, hash_tree_len })
+    Ok(DiskPlan { layout, gpt, esp, esp_files, boot_code, boot_core, root_len, hash_tree_len })
 }
 
 impl DiskPlan {

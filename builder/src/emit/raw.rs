@@ -13,10 +13,15 @@ pub fn begin(place: &RootPlace, file: &File) -> io::Result<()> {
     file.set_len(place.disk_size)
 }
 
-/// Writes what the root hash decides: the partition table and the EFI system partition.
+/// Writes what the root hash decides: the partition table and the EFI system partition; and the boot loader for a BIOS.
 pub fn finish(plan: &DiskPlan, file: &File) -> io::Result<()> {
     file.write_all_at(&plan.gpt.primary, 0)?;
+    // The table's first bytes are the protective MBR's, whose code it leaves zero.
+    file.write_all_at(&plan.boot_code, 0)?;
     file.write_all_at(&plan.gpt.backup, plan.gpt.backup_offset)?;
+    if let Some(bios) = plan.layout.partition(Role::Bios) {
+        file.write_all_at(&plan.boot_core, bios.offset)?;
+    }
     let esp = plan.layout.partition(Role::Esp).map_or(0, |partition| partition.offset);
     for extent in &plan.esp {
         let bytes: &[u8] = match &extent.data {

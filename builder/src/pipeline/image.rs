@@ -1,11 +1,12 @@
 //! Tree -> root image -> boot image -> disk: the last three stages, joined by what each gives the next.
 
 use super::identity::Identity;
-use super::{FinishedTree, PipelineError};
+use super::{FinishedTree, PipelineError, bios};
 use crate::assemble::block_cache::{self, BlockCache};
 use crate::assemble::squashfs::{self, Target};
 use crate::assemble::verity::{self, HashTree, VerityError};
 use crate::assemble::{initramfs, initramfs_modules, microcode, uki};
+use crate::compose::content::Content;
 use crate::compose::shape::BootInputs;
 use crate::compose::tree::Tree;
 use crate::emit::artifacts::{ArtifactsError, Names, Staging, artefact_of};
@@ -65,9 +66,8 @@ pub(super) struct Emitted {
 
 /// What firmware starts.
 pub(super) struct BootImage {
-    uki: Vec<u8>,
+    files: boot_files::Boot,
     kernel_release: String,
-    loader: Vec<u8>,
 }
 
 /// Packs the tree into its slot on the raw disk, both cores busy, hashing what is written on the way. The qcow2 is made from that disk,
@@ -133,18 +133,30 @@ pub(super) fn boot_image(
     let mut initramfs = microcode::archive(&inputs.microcode)?;
     initramfs.extend(initramfs::build(&initramfs::Inputs { init: &identity.init, modules: &modules, level: INITRAMFS_LEVEL })?);
     let (cmdline, profiles) = command_lines(profile, &root.hash_tree.root_hash())?;
-    let read = |content: &crate::compose::content::Content| content.to_vec().map_err(PipelineError::Read);
+    let read = |content: &Content| content.to_vec().map_err(PipelineError::Read);
+    let kernel = read(&inputs.kernel)?;
     let uki = uki::build(&uki::Inputs {
         stub: &read(&inputs.stub)?,
         os_release: identity.release.render().as_bytes(),
         cmdline: &cmdline,
         release: &inputs.release,
         initramfs: &initramfs,
-        kernel: &read(&inputs.kernel)?,
+        kernel: &kernel,
         profiles: &profiles,
     })?;
     check_size(profile, uki.len() as u64)?;
-    Ok(BootImage { uki, kernel_release: inputs.release.clone(), loader: read(&inputs.loader)? })
+    let grub = bios::Grub::read(inputs)?;
+    let (grub_boot, grub_core) = grub.for_disk(root.place.boot_core)?;
+    let files = boot_files::Boot {
+        uki: uki.into(),
+        kernel: kernel.into(),
+        initramfs: initramfs.into(),
+        cmdline,
+        loader: read(&inputs.loader)?.into(),
+        grub_boot,
+        grub_core,
+    };
+    Ok(BootImage { files, kernel_release: inputs.release.clone() })
 }
 
 fn check_size(profile: &Profile, size: u64) -> Result<(), PipelineError> {
@@ -159,7 +171,7 @@ fn command_lines(profile: &Profile, root_hash: &RootHash) -> Result<(String, Vec
     let mut cmdline = Cmdline::parse(&profile.kernel.cmdline.join(" "));
     let lines = Parameter::value("roothash", &root_hash.to_string()).and_then(|parameter| {
         cmdline.parameters.insert(0, parameter);
-        Ok((cmdline.render()?, menu::profiles(&cmdline, root_hash)?))
+        Ok((bios::check_length(cmdline.render()?)?, menu::profiles(&cmdline, root_hash)?))
     });
     lines.map_err(|source| PipelineError::CommandLine { profile: profile.name.clone(), source })
 }
@@ -179,8 +191,8 @@ pub(super) fn emit(
 ) -> Result<Emitted, Failure> {
     report(Event::Stage("writing and hashing the artefacts".into()));
     let names = &identity.names;
-    let uki: Arc<[u8]> = boot.uki.into();
-    let esp_files = boot_files::factory(&profile.role, &identity.release.version, &boot.loader.into(), &uki);
+    let boot_files = &boot.files;
+    let esp_files = boot_files::factory(&profile.role, &identity.release.version, boot_files);
     let medium = match formats.contains(&Format::Iso) {
         true => Some(medium(profile, identity, root, &esp_files)?),
         false => None,
@@ -192,6 +204,8 @@ pub(super) fn emit(
         slot_size: profile.image.slot_size,
         epoch: i64::from(identity.epoch),
         esp_files,
+        boot_code: Arc::clone(&boot_files.grub_boot),
+        boot_core: Arc::clone(&boot_files.grub_core),
     })?;
     if let Some(warning) = plan.tight_slot() {
         report(Event::Warning(warning));
@@ -206,7 +220,7 @@ pub(super) fn emit(
         match source {
             Source::Raw => Ok(vec![(names.raw(), Some(staging.digest(&names.raw())?), None)]),
             Source::Copies => copies(names, root, formats, medium.as_ref(), &staging),
-            Source::Uki => Ok(vec![in_memory(&staging, names.uki(), &uki)?]),
+            Source::Uki => Ok(vec![in_memory(&staging, names.uki(), &boot_files.uki)?]),
             Source::Files => Ok(vec![in_memory(&staging, names.files(), files_tsv::render(&finished.tree).as_bytes())?]),
             Source::Spdx => {
                 Ok(vec![in_memory(&staging, names.spdx(), sbom(identity, packages, &finished.container_images)?.as_bytes())?])

@@ -99,7 +99,7 @@ pub(super) struct RawPackages {
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawBoot {
-    /// Packages whose files the boot image is made of (the UEFI stub, the boot loader). They never enter the root.
+    /// Packages whose files the boot image is made of (the UEFI stub, the boot loaders). They never enter the root.
     #[serde(default)]
     pub packages: Vec<Text>,
 }

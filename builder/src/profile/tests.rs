@@ -311,7 +311,7 @@ fn kernel_and_image_are_judged() {
     );
     check(
         "kernel.cmdline = [\"a b\"]\n",
-        "profiles/child.toml:3:19: `a b` is not one word of a command line: visible ASCII without quotes\n   |\n 3 | kernel.cmdline = \
+        "profiles/child.toml:3:19: `a b` is not one word of a command line: visible ASCII without quotes and backslashes\n   |\n 3 | kernel.cmdline = \
          [\"a b\"]\n   |                   ^^^^^",
     );
     check(

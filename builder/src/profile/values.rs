@@ -89,10 +89,16 @@ pub(super) fn module(text: &str) -> Result<String, String> {
     Ok(text.replace('-', "_"))
 }
 
+/// What GRUB would write a backslash before when it hands the word to the kernel, which knows none.
+const UNQUOTABLE: [char; 3] = ['"', '\'', '\\'];
+
 /// A word of the kernel command line that is the profile's to give.
 pub(super) fn cmdline_word(text: &str) -> Result<String, String> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains('"') {
-        return Err(format!("`{}` is not one word of a command line: visible ASCII without quotes", text.escape_default()));
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains(UNQUOTABLE) {
+        return Err(format!(
+            "`{}` is not one word of a command line: visible ASCII without quotes and backslashes",
+            text.escape_default()
+        ));
     }
     let key = text.split('=').next().unwrap_or_default();
     if matches!(key, "roothash" | "root" | "rdinit" | "init") || key.starts_with("systemd.verity") {

@@ -40,9 +40,13 @@ pub(super) fn decode(source: &dyn Source) -> Result<Shown, Boxed> {
 
 fn look_into(fat: &Fat<'_>, file: &FatFile) -> Result<EspFile, Boxed> {
     let name = file.path.to_lowercase();
-    let settings = [".conf", ".srel", ".toml"].iter().any(|ending| name.ends_with(ending)) && file.size <= MOST_SETTINGS;
+    let settings = [".conf", ".srel", ".toml", ".env"].iter().any(|ending| name.ends_with(ending)) && file.size <= MOST_SETTINGS;
     let text = match settings {
-        true => Some(String::from_utf8_lossy(&fat.read(file, MOST_SETTINGS)?).into_owned()),
+        true => {
+            let text = String::from_utf8_lossy(&fat.read(file, MOST_SETTINGS)?).into_owned();
+            // An environment block is filled up to its length.
+            Some(if name.ends_with(".env") { text.trim_end_matches('#').to_owned() } else { text })
+        }
         false => None,
     };
     let mut uki = None;

@@ -38,7 +38,15 @@ fn write_disk(directory: &Path, tree: &Tree) -> PathBuf {
             uki::Profile { id: "live", title: "Live", cmdline: Some("roothash=0001 kmimage.live".to_owned()) },
         ],
     };
-    let uki = uki::build(&inputs).unwrap();
+    let boot = boot_files::Boot {
+        uki: uki::build(&inputs).unwrap().into(),
+        kernel: inputs.kernel.into(),
+        initramfs: inputs.initramfs.into(),
+        cmdline: inputs.cmdline.to_owned(),
+        loader: [1; 1000].as_slice().into(),
+        grub_boot: [2; 440].as_slice().into(),
+        grub_core: [3; 512].as_slice().into(),
+    };
     let params =
         VerityParams { uuid: uuid::Uuid::nil(), data_block_size: 4096, hash_block_size: 4096, data_blocks: 1, salt: vec![0xab] };
     let path = directory.join("disk");
@@ -53,7 +61,9 @@ fn write_disk(directory: &Path, tree: &Tree) -> PathBuf {
         hash_tree_len: 512,
         slot_size: 16 << 20,
         epoch: 1_781_000_000,
-        esp_files: boot_files::factory("base", "0.1.0", &vec![1; 1000].into(), &uki.into()),
+        esp_files: boot_files::factory("base", "0.1.0", &boot),
+        boot_code: boot.grub_boot,
+        boot_core: boot.grub_core,
     };
     raw::finish(&plan::plan(inputs).unwrap(), &disk).unwrap();
     path
@@ -76,8 +86,8 @@ fn a_disk_image_is_shown_raw_and_inside_a_qcow2() {
     assert_eq!(json["kind"], "disk");
     assert_eq!(json["partitions"][2]["attributes"], "0x1000000000000000");
     assert_eq!(json["partitions"][2]["content"]["kind"], "squashfs");
-    assert_eq!(json["partitions"][1]["content"]["files"][1]["uki"]["texts"][".uname"], "6.12.107+deb13-amd64");
-    let profiles = &json["partitions"][1]["content"]["files"][1]["uki"]["profiles"];
+    assert_eq!(json["partitions"][1]["content"]["files"][8]["uki"]["texts"][".uname"], "6.12.107+deb13-amd64");
+    let profiles = &json["partitions"][1]["content"]["files"][8]["uki"]["profiles"];
     assert_eq!(
         profiles,
         &serde_json::json!([

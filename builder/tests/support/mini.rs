@@ -2,7 +2,7 @@
 //! has the form that kmimage looks at.
 
 use super::binary::Binary;
-use super::boot::{efi_program, kernel};
+use super::boot::{efi_program, grub_files, kernel};
 use super::deb::{Compression, Deb};
 use super::elf::{ElfSpec, module};
 
@@ -164,11 +164,26 @@ fn linux() -> Deb {
 }
 
 fn boot() -> Deb {
-    package("mini-boot").file("/usr/lib/systemd/boot/efi/linuxx64.efi.stub", 0o644, efi_program(0x600)).file(
-        "/usr/lib/systemd/boot/efi/systemd-bootx64.efi",
-        0o644,
-        efi_program(0x600),
-    )
+    // Every module that an image's core image is made of.
+    let modules = [
+        "biosdisk",
+        "part_gpt",
+        "fat",
+        "configfile",
+        "loadenv",
+        "test",
+        "probe",
+        "linux",
+        "echo",
+        "sleep",
+        "reboot",
+        "serial",
+        "terminal",
+    ];
+    let efi = ["linuxx64.efi.stub", "systemd-bootx64.efi"]
+        .map(|name| (format!("/usr/lib/systemd/boot/efi/{name}"), efi_program(0x600)));
+    let grub = grub_files(&modules).into_iter().map(|(name, bytes)| (format!("/usr/lib/grub/i386-pc/{name}"), bytes));
+    efi.into_iter().chain(grub).fold(package("mini-boot"), |deb, (path, bytes)| deb.file(&path, 0o644, bytes))
 }
 
 fn libc() -> Deb {

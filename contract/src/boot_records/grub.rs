@@ -13,10 +13,24 @@ pub const CONFIGURATION: &str = "/boot/grub/grub.cfg";
 /// The environment block that says which slot boots.
 pub const SLOTS: &str = "/boot/grub/slots.env";
 
-/// GRUB's first sector, as the boot code of a disk has it.
+/// What [`CONFIGURATION`] holds on a disk; it never changes.
+pub const CONFIGURATION_TEXT: &str = include_str!("grub.cfg");
+
+/// The folder that the core image takes its configuration from: on the second partition, the ESP, of the drive that it was started
+/// from. Nothing is searched for.
+pub const PREFIX: &str = "(,gpt2)/boot/grub";
+
+/// The commands in the core image itself. Behind its last command GRUB would look for a configuration of its own accord, and without
+/// one give whoever is at the console a shell: so the last one restarts the machine.
+pub const CORE_CONFIGURATION: &str = include_str!("core.cfg");
+
+/// The most bytes that GRUB and [`CONFIGURATION_TEXT`] add to a slot's command line: `BOOT_IMAGE=`, `kmimage.esp=`.
+pub const COMMAND_LINE_ROOM: usize = 128;
+
+/// GRUB's boot code, the first bytes of a disk (as many as this file has): it loads the core image of the partition `bios`.
 pub const BOOT_IMAGE: &str = "/boot/grub/boot.img";
 
-/// GRUB's core image, as the partition `bios` of a disk has it.
+/// GRUB's core image, which the partition `bios` of a disk begins with. Both files are for disks with sectors of 512 bytes.
 pub const CORE_IMAGE: &str = "/boot/grub/core.img";
 
 /// The directory of a slot.
@@ -216,6 +230,28 @@ mod tests {
         assert_eq!(bytes.len(), 1024);
         let text = String::from_utf8(bytes).unwrap();
         assert_eq!(text.trim_end_matches('#'), "# GRUB Environment Block\ngood=a\n");
+    }
+
+    #[test]
+    fn the_configuration_counts_every_number_of_tries() {
+        // GRUB has no arithmetic: a number that is not spelled out would count as none.
+        for left in 1..=TRIES {
+            let line = format!("\"$left\" = {left} ]; then\n  set left={}\n", left - 1);
+            assert!(CONFIGURATION_TEXT.contains(&line), "{line}");
+        }
+        for path in [SLOTS, CONFIGURATION] {
+            assert!(path.starts_with(PREFIX.trim_start_matches("(,gpt2)")), "{path} is not below {PREFIX}");
+        }
+        for name in [GOOD, NEXT, LEFT] {
+            assert!(CONFIGURATION_TEXT.contains(&format!("${name}")), "{name}");
+        }
+        for path in [kernel_path, initramfs_path, command_line_path] {
+            let file = path(Slot::A).replace("/a/", "/$1/");
+            assert!(CONFIGURATION_TEXT.contains(&file), "{file}");
+        }
+        assert!(CORE_CONFIGURATION.ends_with("\nreboot\n") && CONFIGURATION_TEXT.ends_with("\nreboot\n"));
+        let added = "BOOT_IMAGE= kmimage.esp= ".len() + kernel_path(Slot::A).len() + 36;
+        assert!(added < COMMAND_LINE_ROOM, "{added}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod disk_life;
 mod disk_volume;
 mod figures;
 mod flashed;
+mod grub;
 mod kernel_devices;
 mod kernel_failure;
 mod matrix;

@@ -72,6 +72,28 @@ cells! {
     vm_ovmf_pc_nvme: Ovmf Pc Nvme ".raw";
     #[ignore = "just matrix"]
     vm_ovmf_pc_usb: Ovmf Pc Usb ".qcow2";
+
+    #[ignore = "just matrix"]
+    vm_seabios_q35_virtio: Seabios Q35 Virtio ".raw";
+    vm_seabios_q35_scsi: Seabios Q35 Scsi ".raw";
+    #[ignore = "just matrix"]
+    vm_seabios_q35_lsi: Seabios Q35 Lsi ".raw";
+    vm_seabios_q35_megasas: Seabios Q35 Megasas ".qcow2";
+    #[ignore = "just matrix"]
+    vm_seabios_q35_sata: Seabios Q35 Sata ".raw";
+    vm_seabios_q35_nvme: Seabios Q35 Nvme ".raw";
+    vm_seabios_q35_usb: Seabios Q35 Usb ".qcow2";
+    vm_seabios_pc_virtio: Seabios Pc Virtio ".qcow2";
+    #[ignore = "just matrix"]
+    vm_seabios_pc_scsi: Seabios Pc Scsi ".raw";
+    vm_seabios_pc_lsi: Seabios Pc Lsi ".raw";
+    #[ignore = "just matrix"]
+    vm_seabios_pc_megasas: Seabios Pc Megasas ".raw";
+    vm_seabios_pc_sata: Seabios Pc Sata ".raw";
+    #[ignore = "just matrix"]
+    vm_seabios_pc_nvme: Seabios Pc Nvme ".raw";
+    #[ignore = "just matrix"]
+    vm_seabios_pc_usb: Seabios Pc Usb ".qcow2";
 }
 
 macro_rules! iso_cells {

@@ -26,9 +26,6 @@ use crate::failure::{Classified, Kind};
 use std::collections::BTreeMap;
 use std::io;
 
-/// Where Debian's grub-pc-bin has the platform's files.
-pub const FOLDER: &str = "/usr/lib/grub/i386-pc";
-
 /// Bytes of a sector as a BIOS counts them.
 pub const SECTOR: usize = 512;
 
@@ -85,7 +82,7 @@ impl Classified for GrubError {
     }
 }
 
-/// The files of [`FOLDER`] by name: images, modules, `moddep.lst`.
+/// The files of the platform by name: images, modules, `moddep.lst`.
 #[derive(Debug, Clone, Default)]
 pub struct GrubFiles(BTreeMap<String, Vec<u8>>);
 

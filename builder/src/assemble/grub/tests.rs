@@ -1,10 +1,13 @@
 //! Against `grub-mkimage`, with the files of the GRUB that this machine has; refusals with bytes made up here.
 
 use super::*;
+use crate::support::boot::{grub_files, grub_kernel};
 use liblzma::stream::Stream;
 use std::io::Read as _;
 use std::process::Command;
 
+/// Where grub-pc-bin has them.
+const FOLDER: &str = "/usr/lib/grub/i386-pc";
 const MODULES: [&str; 8] = ["biosdisk", "part_gpt", "fat", "search", "configfile", "loadenv", "probe", "linux"];
 const CONFIG: &str = "source $prefix/grub.cfg\nreboot\n";
 
@@ -112,21 +115,9 @@ fn tools_places_are_written_where_grubs_boot_code_looks() {
     assert_eq!(changed(&sector[..440], &code), [(0x1b0, 0x04), (0x1b1, 0x10)]);
 }
 
-/// An ELF program for i386 with one section of code, and what the test changes of it.
+/// GRUB's kernel as small as it can be, and what the test changes of it.
 fn program(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut elf = b"\x7fELF\x01\x01\x01".to_vec();
-    elf.resize(16, 0);
-    let half = |elf: &mut Vec<u8>, value: u16| elf.extend_from_slice(&value.to_le_bytes());
-    let word = |elf: &mut Vec<u8>, value: u32| elf.extend_from_slice(&value.to_le_bytes());
-    half(&mut elf, 2);
-    half(&mut elf, 3);
-    [1, 0x9000, 0, 52, 0].iter().for_each(|value| word(&mut elf, *value));
-    [52, 32, 0, 40, 3, 2].iter().for_each(|value| half(&mut elf, *value));
-    // No section; .text at offset 172, eight bytes; the names.
-    [0; 10].iter().for_each(|value| word(&mut elf, *value));
-    [1, 1, 7, 0x9000, 172, 8, 0, 0, 1, 0].iter().for_each(|value| word(&mut elf, *value));
-    [1, 3, 0, 0, 180, 8, 0, 0, 1, 0].iter().for_each(|value| word(&mut elf, *value));
-    elf.extend_from_slice(b"KERNEL..\0.text\0\0");
+    let mut elf = grub_kernel();
     change(&mut elf);
     elf
 }
@@ -135,22 +126,8 @@ fn set(elf: &mut [u8], at: usize, value: u32) {
     elf[at..at + 4].copy_from_slice(&value.to_le_bytes());
 }
 
-/// GRUB's files as small as they can be.
-fn small() -> BTreeMap<String, Vec<u8>> {
-    let mut disk_boot = vec![0x11; SECTOR];
-    disk_boot[SECTOR - 2..].copy_from_slice(&[0x20, 0x08]);
-    let files: [(&str, Vec<u8>); 5] = [
-        ("kernel.img", program(|_| {})),
-        ("lzma_decompress.img", vec![0x22; 0x20]),
-        ("diskboot.img", disk_boot),
-        ("moddep.lst", b"a: b\nb:\n".to_vec()),
-        ("b.mod", b"module".to_vec()),
-    ];
-    files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
-}
-
 fn compose(change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>), target: Target) -> Result<CoreImage, String> {
-    let mut files = small();
+    let mut files = grub_files(&["b"]);
     change(&mut files);
     let core = Core { target, prefix: "/p", modules: &["b"], config: None };
     core_image(&GrubFiles::new(files), &core).map_err(|error| error.to_string())
@@ -159,7 +136,7 @@ fn compose(change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>), target: Target) 
 #[test]
 fn a_core_image_is_this() {
     let image = compose(|_| {}, Target::Disk).unwrap();
-    let files = GrubFiles::new(small());
+    let files = GrubFiles::new(grub_files(&["b"]));
     let Parts { loader, payload } = Parts::of(image.bytes(), 0, &files);
     assert_eq!(loader.len(), SECTOR + 0x20);
     let expect = [&b"KERNEL..mimg\x0c\0\0\0\x28\0\0\0"[..], b"\0\0\0\0\x10\0\0\0module\0\0", b"\x03\0\0\0\x0c\0\0\0/p\0\0"];
@@ -207,7 +184,8 @@ fn files_that_are_no_grub_are_refused_by_name() {
     let noise: Vec<u8> = noise.take(64 << 10).flatten().collect();
     let error = compose(|files| drop(files.insert("b.mod".to_owned(), noise)), Target::Disk).unwrap_err();
     assert!(error.starts_with("GRUB's core image has 53") && error.ends_with("bytes; 454656 are the most"), "{error}");
-    assert_eq!(compose(|_| {}, Target::ElTorito).unwrap_err(), "there is no cdboot.img among GRUB's files");
+    let cd = compose(|files| drop(files.remove("cdboot.img")), Target::ElTorito);
+    assert_eq!(cd.unwrap_err(), "there is no cdboot.img among GRUB's files");
 }
 
 #[test]

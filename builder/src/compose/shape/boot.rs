@@ -1,14 +1,17 @@
-//! The inputs of the boot image: the kernel out of the root's packages, stub and loader out of the boot packages.
+//! The inputs of the boot image: the kernel out of the root's packages, stub and loaders out of the boot packages.
 
 use super::ShapeError;
 use super::microcode::{self, Microcode};
 use crate::compose::content::Content;
 use crate::compose::tree::{Kind, Tree, TreePath};
+use std::collections::BTreeMap;
 
 /// Where systemd-boot-efi has systemd-stub for x86-64.
 const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 /// Where systemd-boot-efi has systemd-boot for x86-64.
 const LOADER: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
+/// Where grub-pc-bin has what GRUB for a BIOS is composed of.
+const GRUB: &str = "/usr/lib/grub/i386-pc";
 
 /// What a boot image is made of, beside the initramfs and the command line.
 #[derive(Debug, Clone)]
@@ -21,6 +24,8 @@ pub struct BootInputs {
     pub loader: Content,
     /// Processors' microcode, where the boot packages have any.
     pub microcode: Vec<Microcode>,
+    /// GRUB's images, modules and lists for i386-pc, by file name.
+    pub grub: BTreeMap<String, Content>,
     /// The kernel's release (`uname -r`), by the kernel's file name.
     pub release: String,
 }
@@ -44,13 +49,24 @@ pub(super) fn find(tree: &Tree, boot: &Tree) -> Result<BootInputs, ShapeError> {
         Some(Kind::File(content)) => Ok(content.clone()),
         _ => Err(ShapeError::NoBootFile { what, path }),
     };
-    Ok(BootInputs {
-        kernel,
-        stub: file("the EFI stub", STUB)?,
-        loader: file("the boot loader", LOADER)?,
-        microcode: microcode::find(boot),
-        release,
-    })
+    let (stub, loader) = (file("the EFI stub", STUB)?, file("the boot loader", LOADER)?);
+    let grub = folder(boot, GRUB);
+    if grub.is_empty() {
+        return Err(ShapeError::NoBootFile { what: "the boot loader for a BIOS", path: GRUB });
+    }
+    Ok(BootInputs { kernel, stub, loader, grub, microcode: microcode::find(boot), release })
+}
+
+/// The files right in a folder, by name.
+fn folder(tree: &Tree, path: &str) -> BTreeMap<String, Content> {
+    let Ok(path) = TreePath::new(path) else { return BTreeMap::new() };
+    let files = tree.under(&path).filter(|(file, _)| file.parent().as_ref() == Some(&path));
+    files
+        .filter_map(|(file, entry)| match &entry.kind {
+            Kind::File(content) => Some((String::from_utf8_lossy(file.name()).into_owned(), content.clone())),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Takes everything but the kernel's configuration out of /boot.

@@ -15,7 +15,7 @@ pub enum ShapeError {
     /// More than one kernel image.
     #[error("the packages have more than one kernel: {}", .0.join(", "))]
     SeveralKernels(Vec<String>),
-    /// No boot package has the stub or the loader.
+    /// No boot package has the stub or a loader.
     #[error("no boot package has {what} ({path})")]
     NoBootFile {
         /// `the EFI stub`, `the boot loader`.
@@ -78,7 +78,7 @@ impl Classified for ShapeError {
         match self {
             ShapeError::NoKernel => vec!["Install linux-image-amd64, or name a linux-image package as [kernel] package.".into()],
             ShapeError::SeveralKernels(_) => vec!["Name exactly one linux-image package, as [kernel] package.".into()],
-            ShapeError::NoBootFile { .. } => vec!["Name systemd-boot-efi in [boot] packages.".into()],
+            ShapeError::NoBootFile { .. } => vec!["Name systemd-boot-efi and grub-pc-bin in [boot] packages.".into()],
             ShapeError::Facts(error) => error.hints(),
             ShapeError::Store(error) => error.hints(),
             _ => Vec::new(),

@@ -26,7 +26,7 @@ use crate::store::Store;
 /// What shaping did, beside changing the tree.
 #[derive(Debug)]
 pub struct Shaped {
-    /// Kernel, stub and loader, handed apart from the root.
+    /// Kernel, stub and loaders, handed apart from the root.
     pub boot: BootInputs,
     /// How many kernel modules stayed and went.
     pub modules: modules::ModuleCounts,

@@ -36,7 +36,14 @@ fn leaves(tree: &Tree) -> Vec<String> {
 
 #[test]
 fn of_boot_the_root_keeps_the_configuration() {
-    let mut boot = tree_of(&["/usr/lib/systemd/boot/efi/linuxx64.efi.stub", "/usr/lib/systemd/boot/efi/systemd-bootx64.efi"]);
+    let mut boot = tree_of(&[
+        "/usr/lib/systemd/boot/efi/linuxx64.efi.stub",
+        "/usr/lib/systemd/boot/efi/systemd-bootx64.efi",
+        "/usr/lib/grub/i386-pc/boot.img",
+        "/usr/lib/grub/i386-pc/kernel.img",
+        "/usr/lib/grub/i386-pc/more/boot.img",
+        "/usr/lib/grub/x",
+    ]);
     let mut tree =
         tree_of(&["/boot/vmlinuz-6.1-x", "/boot/System.map-6.1-x", "/boot/config-6.1-x", "/boot/grub/config-x", "/etc/"]);
     let inputs = boot::find(&tree, &boot).unwrap();
@@ -44,6 +51,8 @@ fn of_boot_the_root_keeps_the_configuration() {
     assert_eq!(inputs.kernel.to_vec().unwrap(), b"/boot/vmlinuz-6.1-x");
     assert_eq!(inputs.stub.to_vec().unwrap(), b"/usr/lib/systemd/boot/efi/linuxx64.efi.stub");
     assert_eq!(inputs.loader.to_vec().unwrap(), b"/usr/lib/systemd/boot/efi/systemd-bootx64.efi");
+    assert_eq!(inputs.grub.keys().collect::<Vec<_>>(), ["boot.img", "kernel.img"]);
+    assert_eq!(inputs.grub["boot.img"].to_vec().unwrap(), b"/usr/lib/grub/i386-pc/boot.img");
     boot::clear(&mut tree);
     assert_eq!(leaves(&tree), ["/boot/config-6.1-x = /boot/config-6.1-x", "/etc/"]);
 
@@ -52,6 +61,10 @@ fn of_boot_the_root_keeps_the_configuration() {
     let two = tree_of(&["/boot/vmlinuz-6.1-x", "/boot/vmlinuz-6.2-x"]);
     assert_eq!(text(&two, &boot), "the packages have more than one kernel: 6.1-x, 6.2-x");
     let one = tree_of(&["/boot/vmlinuz-6.1-x"]);
+    for name in ["boot.img", "kernel.img", "more/boot.img"] {
+        boot.remove(&path(&format!("/usr/lib/grub/i386-pc/{name}")));
+    }
+    assert_eq!(text(&one, &boot), "no boot package has the boot loader for a BIOS (/usr/lib/grub/i386-pc)");
     boot.remove(&path("/usr/lib/systemd/boot/efi/systemd-bootx64.efi"));
     assert_eq!(text(&one, &boot), "no boot package has the boot loader (/usr/lib/systemd/boot/efi/systemd-bootx64.efi)");
     let empty = Tree::new();

@@ -1,0 +1,53 @@
+//! What lets a machine with a BIOS start the image: GRUB, composed for its places.
+
+use super::PipelineError;
+use crate::assemble::grub::{self, Core, GrubError, GrubFiles, SECTOR, Target};
+use crate::compose::shape::BootInputs;
+use kmimage_contract::boot_records::grub::{COMMAND_LINE_ROOM, CORE_CONFIGURATION, PREFIX};
+use kmimage_contract::cmdline::{CmdlineError, MAX_LENGTH};
+use std::sync::Arc;
+
+/// What GRUB needs to find its configuration on a disk, and what the configuration needs. No module is loaded later: a disk has none.
+const MODULES: [&str; 13] = [
+    "biosdisk",
+    "part_gpt",
+    "fat",
+    "configfile",
+    "loadenv",
+    "test",
+    "probe",
+    "linux",
+    "echo",
+    "sleep",
+    "reboot",
+    "serial",
+    "terminal",
+];
+
+/// GRUB's files.
+pub(super) struct Grub(GrubFiles);
+
+impl Grub {
+    /// Reads those that core images are made of.
+    pub(super) fn read(inputs: &BootInputs) -> Result<Self, PipelineError> {
+        let wanted = inputs.grub.iter().filter(|(name, _)| GrubFiles::wants(name));
+        let files = wanted.map(|(name, content)| Ok((name.clone(), content.to_vec().map_err(PipelineError::Read)?)));
+        Ok(Self(GrubFiles::new(files.collect::<Result<_, PipelineError>>()?)))
+    }
+
+    /// Boot code and core image of a disk whose core image begins at byte `place`.
+    pub(super) fn for_disk(&self, place: u64) -> Result<(Arc<[u8]>, Arc<[u8]>), GrubError> {
+        let lba = place / SECTOR as u64;
+        let core = Core { target: Target::Disk, prefix: PREFIX, modules: &MODULES, config: Some(CORE_CONFIGURATION) };
+        let core = grub::core_image(&self.0, &core)?.at(lba);
+        Ok((Arc::new(grub::boot_code(&self.0, lba)?), core.into()))
+    }
+}
+
+/// Refuses a command line that would be too long with what GRUB adds to it: the kernel would not see its end.
+pub(super) fn check_length(cmdline: String) -> Result<String, CmdlineError> {
+    match cmdline.len() + COMMAND_LINE_ROOM {
+        len if len > MAX_LENGTH => Err(CmdlineError::TooLong(len)),
+        _ => Ok(cmdline),
+    }
+}
