@@ -6,9 +6,11 @@ mod bios;
 mod identity;
 mod image;
 mod lock;
+mod medium_config;
 
 pub use image::Format;
 pub use lock::{Locked, Update, obtain, resolve};
+pub use medium_config::MediumConfigError;
 
 use crate::compose::content::Content;
 use crate::compose::deb::DebError;
@@ -46,6 +48,8 @@ pub struct Request<'a> {
     pub output: &'a Path,
     /// The disk formats.
     pub formats: &'a BTreeSet<Format>,
+    /// A machine config to put on the ISO.
+    pub config: Option<&'a Path>,
     /// The lock file.
     pub lock: &'a Path,
     /// Refuse to make or change the lock.
@@ -91,10 +95,11 @@ pub fn build(request: &Request<'_>, store: &Store, report: Reporter<'_>) -> Resu
     let profile = profile::load(request.library, request.profile)?;
     // A folder that will be refused is refused before anything is downloaded.
     artifacts::check_output(request.output)?;
+    let medium_config = medium_config::read(request, &profile)?;
     let locked = lock::obtain(&profile, request.lock, request.locked, request.fetch, store, report)?;
     let identity = identity(request, &profile, &locked)?;
     let brought = Brought::read(&profile)?;
-    let key = key(request, &profile, &locked, &identity, &brought);
+    let key = key(request, &profile, &locked, &identity, &brought, medium_config.as_deref());
     if let Some(directory) = standing(request, store, &key)? {
         report(Event::Stage(format!("{} is up to date", directory.display())));
         return Ok(Built { directory, names: identity.names, fresh: false });
@@ -104,8 +109,18 @@ pub fn build(request: &Request<'_>, store: &Store, report: Reporter<'_>) -> Resu
     let root = image::root_image(&finished.tree, &profile, &identity, request.formats, &staging, store, report)?;
     let boot = image::boot_image(&finished.tree, &profile, &identity, &finished.boot, &root, report)?;
     let packages = Packages { root: &locked.packages, boot: &locked.boot };
-    let Emitted { directory, seals } =
-        image::emit(&finished, &profile, &identity, &packages, &root, boot, request.formats, staging, report)?;
+    let Emitted { directory, seals } = image::emit(
+        &finished,
+        &profile,
+        &identity,
+        &packages,
+        &root,
+        boot,
+        request.formats,
+        medium_config.as_deref(),
+        staging,
+        report,
+    )?;
     remember(&directory, seals, store, &key, request.jobs)?;
     Ok(Built { directory, names: identity.names, fresh: true })
 }
@@ -201,8 +216,16 @@ impl Brought {
     }
 }
 
-fn key(request: &Request<'_>, profile: &Profile, locked: &Locked, identity: &Identity, brought: &Brought) -> String {
-    let formats: Vec<String> = request.formats.iter().map(|format| format!("{format:?}")).collect();
+fn key(
+    request: &Request<'_>,
+    profile: &Profile,
+    locked: &Locked,
+    identity: &Identity,
+    brought: &Brought,
+    medium_config: Option<&[u8]>,
+) -> String {
+    let mut formats: Vec<String> = request.formats.iter().map(|format| format!("{format:?}")).collect();
+    formats.extend(medium_config.map(|config| format!("Config {}", Sha256Digest::of(config))));
     let formats: Vec<&str> = formats.iter().map(String::as_str).collect();
     let packages: Vec<_> = locked.packages.iter().chain(&locked.boot).cloned().collect();
     identity.key(profile, &packages, &brought.digests(), &formats, request.builder)

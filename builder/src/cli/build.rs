@@ -39,6 +39,9 @@ pub struct BuildOptions {
     /// Formats to write.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "FORMAT,...", default_value = "raw,qcow2")]
     format: Vec<Format>,
+    /// A machine config to put on the ISO's ESP; one with secrets is refused.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Refuse to make or change the lock.
     #[arg(long)]
     locked: bool,
@@ -116,6 +119,7 @@ impl<'a> Prepared<'a> {
             profile: self.profile,
             output: &self.output,
             formats: &self.formats,
+            config: self.options.config.as_deref(),
             lock: &self.options.source.lock,
             locked: self.options.locked,
             image_version: self.options.image_version.as_deref(),

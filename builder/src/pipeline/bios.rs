@@ -3,6 +3,7 @@
 use super::PipelineError;
 use crate::assemble::grub::{self, Core, GrubError, GrubFiles, SECTOR, Target};
 use crate::compose::shape::BootInputs;
+use crate::emit::medium::plan::Bios;
 use kmimage_contract::boot_records::grub::{COMMAND_LINE_ROOM, CORE_CONFIGURATION, PREFIX};
 use kmimage_contract::cmdline::{CmdlineError, MAX_LENGTH};
 use std::sync::Arc;
@@ -41,6 +42,12 @@ impl Grub {
         let core = Core { target: Target::Disk, prefix: PREFIX, modules: &MODULES, config: Some(CORE_CONFIGURATION) };
         let core = grub::core_image(&self.0, &core)?.at(lba);
         Ok((Arc::new(grub::boot_code(&self.0, lba)?), core.into()))
+    }
+
+    /// What starts a medium, as a CD and as a disk; it has its configuration in the same place.
+    pub(super) fn for_medium(&self) -> Result<Bios<'_>, GrubError> {
+        let core = Core { target: Target::ElTorito, prefix: PREFIX, modules: &MODULES, config: Some(CORE_CONFIGURATION) };
+        Ok(Bios { core: grub::core_image(&self.0, &core)?, files: &self.0 })
     }
 }
 

@@ -67,6 +67,7 @@ pub(super) struct Emitted {
 /// What firmware starts.
 pub(super) struct BootImage {
     files: boot_files::Boot,
+    grub: bios::Grub,
     kernel_release: String,
 }
 
@@ -156,7 +157,7 @@ pub(super) fn boot_image(
         grub_boot,
         grub_core,
     };
-    Ok(BootImage { files, kernel_release: inputs.release.clone() })
+    Ok(BootImage { files, grub, kernel_release: inputs.release.clone() })
 }
 
 fn check_size(profile: &Profile, size: u64) -> Result<(), PipelineError> {
@@ -186,6 +187,7 @@ pub(super) fn emit(
     root: &RootImage,
     boot: BootImage,
     formats: &BTreeSet<Format>,
+    medium_config: Option<&[u8]>,
     staging: Staging,
     report: Reporter<'_>,
 ) -> Result<Emitted, Failure> {
@@ -194,7 +196,7 @@ pub(super) fn emit(
     let boot_files = &boot.files;
     let esp_files = boot_files::factory(&profile.role, &identity.release.version, boot_files);
     let medium = match formats.contains(&Format::Iso) {
-        true => Some(medium(profile, identity, root, &esp_files)?),
+        true => Some(medium(profile, identity, root, &boot.grub, &esp_files, medium_config)?),
         false => None,
     };
     let plan = plan::plan(plan::Inputs {
@@ -277,7 +279,14 @@ enum Source {
 type Made = (String, Option<Artefact>, Option<Seal>);
 
 /// Plans the medium: the disk's boot files with a menu in the place of its entry, and the root.
-fn medium(profile: &Profile, identity: &Identity, root: &RootImage, disk: &[EspFile]) -> Result<MediumPlan, MediumError> {
+fn medium(
+    profile: &Profile,
+    identity: &Identity,
+    root: &RootImage,
+    grub: &bios::Grub,
+    disk: &[EspFile],
+    config: Option<&[u8]>,
+) -> Result<MediumPlan, MediumError> {
     let version = &identity.release.version;
     let efi = uefi::uki_path(Slot::A);
     medium::plan::plan(medium::plan::Inputs {
@@ -286,7 +295,8 @@ fn medium(profile: &Profile, identity: &Identity, root: &RootImage, disk: &[EspF
         hash_tree: root.place.hash_tree..root.place.hash_tree + root.hash_tree.len(),
         label: format!("{} {version}", identity.release.image_id),
         epoch: i64::from(identity.epoch),
-        esp_files: medium::files::of_disk(disk, &profile.role, version, efi),
+        esp_files: medium::files::of_disk(disk, &profile.role, version, efi, config),
+        bios: Some(grub.for_medium()?),
     })
 }
 

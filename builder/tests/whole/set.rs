@@ -92,3 +92,33 @@ fn options_decide_the_image_and_nothing_else_does() {
     second.succeed(&["build", "--profile", "mini", "--image-version", "2026.11.1", "--compression", "19", "--format", "qcow2"]);
     assert_ne!(sums(&first, "a/b"), sums(&second, "out/mini"));
 }
+
+#[test]
+fn a_config_goes_on_the_iso_unless_it_has_secrets() {
+    let binary = world();
+    let config = "version = 1\n[machine]\nhostname = \"node-1\"\n";
+    std::fs::write(binary.path("node.toml"), config).unwrap();
+    let build = ["build", "--profile", "mini", "--format", "iso", "--config", "node.toml"];
+    binary.succeed(&build);
+    let shown = binary.succeed(&["show", &format!("out/mini/{STEM}.iso"), "--json"]).stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((&shown["kind"], &shown["format"]), (&"disk".into(), &"iso".into()));
+    let files = shown["partitions"][0]["content"]["files"].as_array().unwrap();
+    let file = files.iter().find(|file| file["path"] == "kmimage/machine.toml").unwrap();
+    assert_eq!(file["text"], config);
+    let before = sums(&binary, "out/mini");
+
+    // Another config is another image.
+    std::fs::write(binary.path("node.toml"), config.replace("node-1", "node-2")).unwrap();
+    binary.succeed(&build);
+    assert_ne!(before, sums(&binary, "out/mini"));
+
+    let secret = "version = 1\n[[file]]\npath = \"/etc/one\"\ncontent = \"hunter2\"\n";
+    std::fs::write(binary.path("node.toml"), secret).unwrap();
+    let refused = binary.run(&build);
+    assert_eq!(refused.code, 6, "{}", refused.stderr);
+    assert!(refused.stderr.contains("node.toml has secrets, and an ISO is for many eyes: file.content (/etc/one)"));
+    assert!(!refused.stderr.contains("hunter2"), "{}", refused.stderr);
+    let refused = binary.run(&["build", "--profile", "mini", "--config", "node.toml"]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+}

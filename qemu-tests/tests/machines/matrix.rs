@@ -106,5 +106,10 @@ iso_cells! {
     vm_iso_ovmf_ide_cd: Ovmf Pc false;
     #[ignore = "just matrix"]
     vm_iso_ovmf_sata_cd: Ovmf Q35 false;
+    #[ignore = "just matrix"]
     vm_iso_ovmf_usb_stick: Ovmf Q35 true;
+    vm_iso_seabios_ide_cd: Seabios Pc false;
+    #[ignore = "just matrix"]
+    vm_iso_seabios_sata_cd: Seabios Q35 false;
+    vm_iso_seabios_usb_stick: Seabios Q35 true;
 }

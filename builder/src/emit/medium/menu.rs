@@ -5,8 +5,9 @@
 //! installed from this medium carries the same root.
 
 use crate::assemble::uki::Profile;
+use kmimage_contract::boot_records::grub;
 use kmimage_contract::cmdline::{Cmdline, CmdlineError, Parameter};
-use kmimage_contract::disk_layout::medium;
+use kmimage_contract::disk_layout::{Slot, medium};
 use kmimage_contract::verity::RootHash;
 
 /// Seconds until the first choice is taken.
@@ -89,6 +90,33 @@ pub fn loader_conf() -> String {
     )
 }
 
+/// GRUB's menu: the same. Whoever wants an editor or a shell is asked for a superuser, and there is none.
+pub fn grub_menu(role: &str, image_version: &str) -> String {
+    let slot = Slot::A;
+    let (kernel, initramfs) = (grub::kernel_path(slot), grub::initramfs_path(slot));
+    let mut text = format!(
+        "# kmimage's medium on a BIOS: what systemd-boot's menu offers under UEFI.\n\n\
+         if serial --unit=0 --speed=115200; then\n  terminal_input console serial\n  terminal_output console serial\nfi\n\n\
+         set superusers=nobody\nexport superusers\nset default=0\nset timeout={PAUSE}\nprobe --set=esp --part-uuid $root\n\n\
+         function start {{\n  load_env --file {cmdline} {variable}\n  linux {kernel} ${variable} kmimage.esp=$esp $1\n  \
+         initrd {initramfs}\n}}\n\n",
+        cmdline = grub::command_line_path(slot),
+        variable = grub::COMMAND_LINE,
+    );
+    for choice in Choice::MENU {
+        let title: String = title(choice, role, image_version).chars().filter(|c| *c != '\'').collect();
+        let start = choice.word().map_or_else(|| "start".to_owned(), |word| format!("start {word}"));
+        text.push_str(&format!("menuentry '{title}' --id {} --unrestricted {{\n  {start}\n}}\n", choice.id()));
+    }
+    text
+}
+
+/// What a menu shows, in one line.
+fn title(choice: Choice, role: &str, image_version: &str) -> String {
+    let title = format!("kmimage {role} {image_version}: {}", choice.title());
+    title.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// The name of a choice's entry in `loader/entries`.
 pub fn entry_name(choice: Choice) -> String {
     format!("kmimage-{}.conf", choice.id())
@@ -97,8 +125,7 @@ pub fn entry_name(choice: Choice) -> String {
 /// A choice's entry (Boot Loader Specification, type #1); `efi` is the image's path.
 pub fn entry(choice: Choice, role: &str, image_version: &str, efi: &str) -> String {
     let place = Choice::MENU.iter().position(|other| *other == choice).unwrap_or_default();
-    let title = format!("kmimage {role} {image_version}: {}", choice.title());
-    let title: String = title.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let title = title(choice, role, image_version);
     format!("title {title}\nsort-key kmimage-{place}\nefi {efi}\noptions @{}\n", choice.profile())
 }
 
@@ -123,5 +150,11 @@ mod tests {
         let expect = "title kmimage base 1: Install to a disk\nsort-key kmimage-2\nefi /EFI/kmimage/a.efi\noptions @1\n";
         assert_eq!(entry(Choice::Install, "base", "1", "/EFI/kmimage/a.efi"), expect);
         assert!(loader_conf().starts_with("timeout 5\ndefault kmimage-start.conf\n"));
+        let grub = grub_menu("base", "1");
+        assert!(grub.contains("set superusers=nobody\n") && !grub.contains("--users"), "{grub}");
+        assert_eq!(grub.matches(" --unrestricted {\n").count(), Choice::MENU.len(), "{grub}");
+        assert!(grub.contains(
+            "menuentry 'kmimage base 1: Install to a disk' --id install --unrestricted {\n  start kmimage.install\n}\n"
+        ));
     }
 }

@@ -2,9 +2,10 @@
 //! are copied to. Pure; everything follows from the root hash, the files and the sizes.
 
 use super::files;
+use crate::assemble::grub::{self, CoreImage, GrubError, GrubFiles};
 use crate::emit::copies::Part;
 use crate::emit::esp::boot_files::EspFile;
-use crate::emit::iso::el_torito::{Boot, BootEntry};
+use crate::emit::iso::el_torito::{self, Boot, BootEntry};
 use crate::emit::iso::{self, BLOCK, Folder, IsoError, Node, Place, Volume};
 use crate::failure::{Classified, Kind};
 use jiff::Timestamp;
@@ -36,6 +37,9 @@ pub enum MediumError {
     /// The partition table can't describe the layout.
     #[error("the partition table can't describe the medium")]
     Gpt(#[source] gpt::Fault),
+    /// GRUB's boot code can't be made.
+    #[error(transparent)]
+    Grub(#[from] GrubError),
 }
 
 impl Classified for MediumError {
@@ -44,13 +48,14 @@ impl Classified for MediumError {
             // A file of 4 GiB, or files that two names stand for: what is in an image is the profile's.
             MediumError::Esp(_) | MediumError::Iso(IsoError::TooLarge(_)) => Kind::Policy,
             MediumError::Iso(_) | MediumError::Head(_) | MediumError::Gpt(_) => Kind::Internal,
+            MediumError::Grub(error) => error.kind(),
         }
     }
 }
 
 /// What a medium is planned from.
 #[derive(Debug, Clone)]
-pub struct Inputs {
+pub struct Inputs<'a> {
     /// The root's verity hash.
     pub root_hash: RootHash,
     /// Where the squashfs lies on the raw disk.
@@ -63,7 +68,21 @@ pub struct Inputs {
     pub epoch: i64,
     /// The files of the ESP.
     pub esp_files: Vec<EspFile>,
+    /// What starts machines without UEFI.
+    pub bios: Option<Bios<'a>>,
 }
+
+/// GRUB for machines without UEFI: one core image for CD and stick.
+#[derive(Debug, Clone)]
+pub struct Bios<'a> {
+    /// The core image of a CD.
+    pub core: CoreImage,
+    /// The files that the boot code of a stick is made of.
+    pub files: &'a GrubFiles,
+}
+
+/// Where the core image is on the volume.
+const CORE: &str = "boot/grub/eltorito.img";
 
 /// A medium, planned completely.
 #[derive(Debug, Clone)]
@@ -80,8 +99,8 @@ pub struct MediumPlan {
 }
 
 /// Plans the medium.
-pub fn plan(inputs: Inputs) -> Result<MediumPlan, MediumError> {
-    let Inputs { root_hash, root, hash_tree, label, epoch, esp_files } = inputs;
+pub fn plan(inputs: Inputs<'_>) -> Result<MediumPlan, MediumError> {
+    let Inputs { root_hash, root, hash_tree, label, epoch, esp_files, bios } = inputs;
     let len = |range: &Range<u64>| range.end - range.start;
     let layout = DiskLayout::medium(&root_hash, ESP_AT, esp_size(&esp_files), len(&root), len(&hash_tree));
     let partition = |role| layout.partition(role).map_or(0..0, |found| found.offset..found.offset + found.size);
@@ -96,29 +115,52 @@ pub fn plan(inputs: Inputs) -> Result<MediumPlan, MediumError> {
     for extent in &esp {
         let Data::File(index) = extent.data else { continue };
         if let Some(file) = esp_files.get(index).filter(|file| files::is_shown(&file.path)) {
-            insert(&mut tree, &file.path, place(esp_place.start + extent.offset, file.bytes.len() as u64, &file.path)?);
+            let place = place(esp_place.start + extent.offset, file.bytes.len() as u64, &file.path)?;
+            insert(&mut tree, &file.path, Node::Elsewhere(place));
         }
     }
     for (part, path) in parts.iter().zip(["kmimage/root.squashfs", "kmimage/root.verity"]) {
-        insert(&mut tree, path, place(part.to, len(&part.from), path)?);
+        insert(&mut tree, path, Node::Elsewhere(place(part.to, len(&part.from), path)?));
+    }
+    if let Some(bios) = &bios {
+        insert(&mut tree, CORE, Node::File(bios.core.bytes().to_vec()));
     }
     let block = |bytes: u64| u32::try_from(bytes / BLOCK as u64).map_err(|_| too_large("the medium"));
+    let mut entries: Vec<BootEntry> = bios.iter().map(|_| BootEntry::Bios(CORE.to_owned())).collect();
+    entries.push(BootEntry::Efi(block(esp_place.start)?));
     let volume = Volume {
         label: iso_label(&label),
         time: Timestamp::from_second(epoch).unwrap_or_default(),
         root: tree,
-        boot: Some(Boot { blocks: block(layout.size)?, entries: vec![BootEntry::Efi(block(esp_place.start)?)] }),
+        boot: Some(Boot { blocks: block(layout.size)?, entries }),
     };
     let image = iso::write(&volume).map_err(MediumError::Iso)?;
     if image.bytes.len() as u64 > ESP_AT {
         return Err(MediumError::Head(image.bytes.len()));
     }
     let table = layout.gpt(gpt::SectorSize::B512).encode().map_err(MediumError::Gpt)?;
+    let core_place = image.place_of(CORE);
     let mut head = image.bytes;
     // The system area, sixteen blocks that ISO 9660 leaves to others, has room for all of it.
     head.splice(..table.primary.len(), table.primary.iter().copied());
+    if let Some(Bios { core, files }) = bios {
+        let at = core_place.map_or(0, |place| place.block);
+        let sector = u64::from(at) * (BLOCK / grub::SECTOR) as u64;
+        let mut core = core.at(sector);
+        // What the image is loaded by on a CD, and by what a stick's boot code finds it.
+        el_torito::put_boot_info_table(&mut core, at);
+        let from = at as usize * BLOCK;
+        head.splice(from..from + core.len(), core);
+        head.splice(..grub::BOOT_CODE_LEN, grub::hybrid_boot_code(files, sector)?);
+        head.splice(ACTIVE_AT..ACTIVE_AT + ACTIVE.len(), ACTIVE);
+    }
     Ok(MediumPlan { layout, head, esp, esp_files, backup: table, parts })
 }
+
+/// The MBR's second record, behind the one that protects the GPT: no partition (type 0), but marked active, without which some BIOSes
+/// don't start a stick. UEFI and Linux look at the first record only.
+const ACTIVE_AT: usize = 446 + 16;
+const ACTIVE: [u8; 16] = [0x80, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0];
 
 fn lay_esp_out(disk: &DiskLayout, files: &[EspFile], epoch: i64) -> Result<Vec<Extent>, MediumError> {
     let Some(partition) = disk.partition(Role::Esp) else { return Ok(Vec::new()) };
@@ -145,14 +187,14 @@ fn too_large(what: &str) -> MediumError {
     MediumError::Iso(IsoError::TooLarge(what.to_owned()))
 }
 
-fn insert(tree: &mut Folder, path: &str, place: Place) {
+fn insert(tree: &mut Folder, path: &str, node: Node) {
     let mut folder = tree;
     let (parents, name) = path.rsplit_once('/').map_or((None, path), |(parents, name)| (Some(parents), name));
     for parent in parents.into_iter().flat_map(|parents| parents.split('/')) {
         let Node::Folder(inner) = folder.entry(parent.to_owned()).or_insert_with(|| Node::Folder(Folder::new())) else { return };
         folder = inner;
     }
-    folder.insert(name.to_owned(), Node::Elsewhere(place));
+    folder.insert(name.to_owned(), node);
 }
 
 /// Capitals, digits and `_`, at most 32: what a label of plain ISO 9660 has.

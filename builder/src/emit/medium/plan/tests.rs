@@ -16,7 +16,7 @@ fn noise(len: usize, salt: usize) -> Vec<u8> {
     (0..len).map(|at| ((at * 31 + at / 253) ^ salt) as u8 | 1).collect()
 }
 
-fn inputs() -> Inputs {
+fn inputs() -> Inputs<'static> {
     let file = |path: &str, bytes: Vec<u8>| EspFile { path: path.to_owned(), bytes: bytes.into() };
     Inputs {
         root_hash: RootHash(std::array::from_fn(|index| index as u8)),
@@ -31,6 +31,7 @@ fn inputs() -> Inputs {
             file("boot/a/vmlinuz", noise(500_123, 4)),
             file("loader/loader.conf", noise(77, 5)),
         ],
+        bios: None,
     }
 }
 
@@ -144,4 +145,25 @@ fn an_esp_has_room_for_its_files_and_more() {
     // Many small files, of which each wastes up to a cluster and its alignment.
     assert_eq!(of(&vec![1; 3000]), 36);
     assert!(of(&vec![4097; 9000]) > 70);
+}
+
+#[test]
+fn grub_is_told_where_it_lies() {
+    let files = GrubFiles::new(crate::support::boot::grub_files(&["b"]));
+    let core = grub::Core { target: grub::Target::ElTorito, prefix: "/p", modules: &["b"], config: None };
+    let bios = Bios { core: grub::core_image(&files, &core).unwrap(), files: &files };
+    let len = bios.core.bytes().len();
+    let plan = plan(Inputs { bios: Some(bios), ..inputs() }).unwrap();
+    let (_, head) = plan.before_the_root().next().unwrap();
+    let word = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()) as usize;
+    // The boot catalogue: a BIOS comes first, UEFI in a section behind it.
+    let catalogue = word(17 * BLOCK + 0x47) * BLOCK;
+    assert_eq!((head[catalogue + 1], head[catalogue + 65]), (0, 0xef));
+    let at = word(catalogue + 40);
+    assert_eq!(word(catalogue + 104) as u64 * BLOCK as u64, ESP_AT);
+    // The boot info table, the block list behind cdboot.img, and the boot code of a stick.
+    assert_eq!((word(at * BLOCK + 8), word(at * BLOCK + 12), word(at * BLOCK + 16)), (16, at, len));
+    assert_eq!((word(at * BLOCK + 2548), word(0x1b0)), (at * 4 + 5, at * 4 + 4));
+    assert_eq!((head[450], head[466], head[462]), (0xee, 0, 0x80));
+    assert_eq!(head[510..520], *b"\x55\xaaEFI PART");
 }
