@@ -3,8 +3,8 @@
 //! An applet is named by the program's own name (`/sbin/modprobe` is a link to it) or by its first argument.
 
 use crate::{
-    agent, clock, cluster, config, devices, install, kernel_log, log_receiver, login1, modules, network, reconcile, services,
-    storage,
+    agent, clock, cluster, config, devices, esp, install, kernel_log, log_receiver, login1, modules, network, reconcile,
+    services, storage,
 };
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,6 +20,7 @@ const APPLETS: &[(&str, Applet)] = &[
     (config::APPLET, config::run),
     (reconcile::APPLET, reconcile::run),
     (reconcile::MARK_READY, reconcile::mark_ready),
+    (esp::APPLET, esp::run),
     (agent::APPLET, agent::run),
     (clock::APPLET, clock::run),
     (cluster::APPLET, cluster::run),

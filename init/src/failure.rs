@@ -1,7 +1,8 @@
 //! The end of a boot that can't go on: say why on every console, keep it on `state`, leave time to read it, restart.
 //!
-//! A restart, not a halt: the boot loader has counted this boot, so the next one may take the other slot. Where there is no other slot, the
-//! pause grows with each boot in a row that never became ready, so that a machine that can't boot doesn't wear itself out. Nothing
+//! A restart, not a halt: the boot loader counts the boots of a slot on trial and comes to the good one. Where the boot records name no
+//! other good slot, the pause grows with each boot in a row that never became ready, so that a machine that can't boot doesn't wear
+//! itself out. Nothing
 //! here waits longer than its bound, whatever a disk or a console does.
 
 mod pause;
@@ -10,11 +11,12 @@ mod within;
 pub(crate) use within::within;
 
 use crate::console::Consoles;
+use crate::esp;
 use crate::facts::{self, cmdline};
 use crate::kernel_log::boots;
 use crate::watchdog;
+use kmimage_contract::paths;
 use kmimage_contract::state_line::StateLine;
-use kmimage_contract::{Slot, paths};
 use kmimage_sys::power;
 use std::error::Error;
 use std::path::Path;
@@ -57,7 +59,7 @@ fn end(line: &StateLine) -> ! {
         let reason = line.to_string();
         let kept = within(PATIENCE, move || keep(&reason));
         let failed = failed_boots();
-        let pause = pause::in_root(failed, within(PATIENCE, has_other_slot).unwrap_or(false));
+        let pause = pause::in_root(failed, within(PATIENCE, esp::falls_back).unwrap_or(false));
         consoles.say(
             &StateLine::new("restarting")
                 .with("in", format!("{}s", pause.as_secs()))
@@ -97,13 +99,6 @@ fn keep(reason: &str) -> bool {
 /// How many boots in a row have failed before this one; 0 also if nobody knows.
 fn failed_boots() -> u32 {
     std::fs::read_to_string(Path::new(paths::FAILED_BOOTS)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
-}
-
-/// Whether the other slot holds a root that the next boot may take.
-fn has_other_slot() -> bool {
-    let devices = facts::block::read().unwrap_or_default();
-    let slots: Vec<Slot> = devices.iter().filter_map(|device| Slot::of_root_label(&device.label)).collect();
-    slots.iter().any(|slot| Some(slot) != slots.first())
 }
 
 /// An error and its causes as one text.

@@ -12,6 +12,7 @@ pub mod config;
 pub mod console;
 pub mod desired;
 pub mod devices;
+mod esp;
 pub mod facts;
 pub mod failure;
 #[cfg(feature = "fault-injection")]

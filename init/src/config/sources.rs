@@ -10,10 +10,8 @@ use super::volume::{Volume, VolumeError};
 use crate::facts::block::BlockDevice;
 use crate::failure;
 use kmimage_contract::cmdline::BootParameters;
-use kmimage_contract::disk_layout::Role;
 use kmimage_contract::machine_config::MAX_SIZE;
 use kmimage_contract::paths::ESP_MACHINE_CONFIG;
-use kmimage_contract::verity::partition_uuids;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -216,15 +214,9 @@ pub fn fw_cfg(root: &Path) -> Look {
 
 /// The boot disk's ESP: that of the boot loader, else that of the disk with the root.
 pub fn esp(root: &Path, parameters: &BootParameters, loader: Option<Uuid>, devices: &[BlockDevice]) -> Look {
-    let by_uuid = |uuid: Uuid| devices.iter().find(|device| device.uuid == Some(uuid));
-    let esp = match parameters.esp.or(loader) {
-        Some(uuid) => by_uuid(uuid),
-        None => by_uuid(partition_uuids(&parameters.root_hash).root).and_then(|slot| {
-            let on_disk = |device: &&BlockDevice| device.disk.is_some() && device.disk == slot.disk;
-            devices.iter().filter(on_disk).find(|device| device.label == Role::Esp.name())
-        }),
+    let Some(esp) = crate::esp::device(parameters, loader, devices) else {
+        return Look::Absent("no ESP on the boot disk".into());
     };
-    let Some(esp) = esp else { return Look::Absent("no ESP on the boot disk".into()) };
     match read_file(&device_path(root, &esp.name), ESP_MACHINE_CONFIG) {
         Ok(Some(Some(bytes))) => Finding::plain(Kind::Esp, "esp", ESP_MACHINE_CONFIG, bytes).into(),
         Ok(Some(None)) => Look::Absent(format!("no /{ESP_MACHINE_CONFIG} on the ESP, /dev/{}", esp.name)),

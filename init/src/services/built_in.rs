@@ -3,6 +3,7 @@
 use super::supervisor::LOG_FILES;
 use super::unit::{Kind, Memory, Readiness, Restart, Unit};
 use crate::applets;
+use crate::esp::APPLET as BLESS;
 use crate::install::APPLET as INSTALL;
 use crate::reconcile::{APPLET as APPLY, MARK_READY};
 use kmimage_contract::machine_config::Capability;
@@ -68,8 +69,10 @@ pub(crate) enum Stage {
     Volumes,
     /// Once something is to be installed.
     Install,
-    /// Once the machine was ready with a config.
+    /// Once the machine was ready.
     Ready,
+    /// Once the machine was ready with a config.
+    ReadyWithConfig,
 }
 
 /// Whoever reads what strangers wrote (configs, logs, the hypervisor's questions) and has no need of more keeps nothing.
@@ -91,7 +94,7 @@ pub(crate) const GENERATION: &str = "KMIMAGE_GENERATION";
 /// reads its own programs again and again, and does nothing else.
 const KEPT: u64 = 4 << 20;
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 15] = [
     // Drivers, the names of interfaces, nodes that drivers are loaded by.
     Row { name: "devices", ready: "coldplug", keeps: Keeps::Only(&["CAP_SYS_MODULE", "CAP_NET_ADMIN", "CAP_MKNOD"]), ..ROW },
     Row { name: "kernel", needs: &["state"], keeps: Keeps::Only(&["CAP_SYSLOG"]), ..ROW },
@@ -125,7 +128,9 @@ const ROWS: [Row; 14] = [
     },
     // It writes to a disk, which root may.
     Row { name: INSTALL, kind: Kind::Once, stage: Stage::Install, needs: &["coldplug"], ..ROW },
-    Row { name: MARK_READY, kind: Kind::Once, stage: Stage::Ready, needs: &["state"], ..ROW },
+    // Its disk is the one that the root is on: whoever reads this has it.
+    Row { name: BLESS, kind: Kind::Once, stage: Stage::Ready, ..ROW },
+    Row { name: MARK_READY, kind: Kind::Once, stage: Stage::ReadyWithConfig, needs: &["state"], ..ROW },
 ];
 
 /// The children that are wanted in these stages.
@@ -191,7 +196,7 @@ mod tests {
         let units: BTreeMap<&str, Unit> = ROWS.iter().map(|row| (row.name, unit(row))).collect();
         assert!(units.values().all(|unit| unit.no_new_privileges));
         for (names, kept) in [
-            (&["config", "agent", "cluster", "log", "log-files", "install", "mark-ready"][..], Some(0)),
+            (&["config", "agent", "cluster", "log", "log-files", "install", "mark-ready", "bless"][..], Some(0)),
             (&["network"], Some(1 << 10 | 1 << 12 | 1 << 13)),
             (&["time"], Some(1 << 25)),
             (&["kernel"], Some(1 << 34)),

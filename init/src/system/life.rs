@@ -9,7 +9,7 @@ use super::shutdown::{self, End};
 use super::{SystemError, proof};
 use crate::console::Consoles;
 use crate::install::APPLET as INSTALL;
-use crate::reconcile::{self, APPLET as APPLY, MARK_READY, WITH_CONFIG};
+use crate::reconcile::{self, APPLET as APPLY, WITH_CONFIG};
 use crate::services::{Additions, GENERATION, Heard, Stage, State, Supervisor, Unit, built_in, image_services, is_there};
 use crate::{failure, watchdog};
 use kmimage_contract::release::Release;
@@ -349,7 +349,7 @@ impl Life {
         if *said {
             return Ok(());
         }
-        let (mut said_now, mut proven) = (None, false);
+        let (mut said_now, mut stages) = (None, Vec::new());
         match standing {
             Standing::Waiting { .. } if since.elapsed() < BOUND => return Ok(()),
             Standing::Waiting { what, detail } => {
@@ -372,16 +372,17 @@ impl Life {
                 let _ = std::fs::write(Path::new(paths::READY), format!("{line}\n"));
                 said_now = Some(line);
                 self.ready_with = Some(self.boot.config_source().to_owned());
-                proven = matches!(self.boot.config, Config::Taken { .. });
+                stages.push(Stage::Ready);
+                if matches!(self.boot.config, Config::Taken { .. }) {
+                    stages.push(Stage::ReadyWithConfig);
+                }
             }
         }
         *said = true;
         if let Some(line) = said_now {
             self.say(&line);
         }
-        if proven && is_there(MARK_READY) {
-            self.add_stage(Stage::Ready);
-        }
+        stages.into_iter().for_each(|stage| self.add_stage(stage));
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Every test that boots a machine, in one program: images and programs are made once, and no core waits while one slow test is the last
 //! of its file. Without `--test-threads` as many machines run at a time as there are cores.
 
+mod boot_counting;
 mod config_sources;
 mod disk_cuts;
 mod disk_life;

@@ -14,7 +14,8 @@ use std::collections::BTreeSet;
 impl Fat32<'_> {
     /// Plans a file of this content: a new one, with the directories above it that are missing, or in place of the one that is
     /// there, whose content is kept until the new one is complete. `epoch` is the time in seconds since 1970, UTC.
-    pub fn put<'c>(&self, path: &str, content: &'c [u8], epoch: i64) -> Result<Plan<'c>, EditError> {
+    pub fn put<'c>(&self, path: &str, content: impl Into<Cow<'c, [u8]>>, epoch: i64) -> Result<Plan<'c>, EditError> {
+        let content = content.into();
         let names = components(path)?;
         let Some((last, above)) = names.split_last() else { return Err(EditError::Directory(path.to_owned())) };
         if u32::try_from(content.len()).is_err() {
@@ -25,7 +26,7 @@ impl Fat32<'_> {
             match directory.find(name) {
                 None => {
                     return self
-                        .create(path, &directory, names.get(index..).unwrap_or_default(), &content.into(), time::stamp(epoch))?
+                        .create(path, &directory, names.get(index..).unwrap_or_default(), &content, time::stamp(epoch))?
                         .finish();
                 }
                 Some(node) if !node.directory => return Err(EditError::NotDirectory(path.to_owned())),
@@ -33,9 +34,9 @@ impl Fat32<'_> {
             }
         }
         match directory.find(last) {
-            None => self.create(path, &directory, &[last], &content.into(), time::stamp(epoch))?.finish(),
+            None => self.create(path, &directory, &[last], &content, time::stamp(epoch))?.finish(),
             Some(node) if node.directory => Err(EditError::Directory(path.to_owned())),
-            Some(node) => self.replace(&directory, node, content, epoch),
+            Some(node) => self.replace(&directory, node, &content, epoch),
         }
     }
 
@@ -116,11 +117,17 @@ impl Fat32<'_> {
         Ok(draft)
     }
 
-    fn replace<'c>(&self, directory: &Directory, node: &Node, content: &'c [u8], epoch: i64) -> Result<Plan<'c>, EditError> {
+    fn replace<'c>(
+        &self,
+        directory: &Directory,
+        node: &Node,
+        content: &Cow<'c, [u8]>,
+        epoch: i64,
+    ) -> Result<Plan<'c>, EditError> {
         let old = self.chain_of(node)?;
         let mut draft = Draft::new(self);
         let clusters = draft.allocate(self.geometry.clusters_for(content.len() as u64))?;
-        draft.content(&clusters, &content.into());
+        draft.content(&clusters, content);
         draft.chain(&clusters)?;
         draft.flush();
         let mut record = node.record;

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Names of what the machine itself runs, and of what its units wait for: no service's.
-pub const RESERVED_SERVICES: [&str; 23] = [
+pub const RESERVED_SERVICES: [&str; 24] = [
     "agent",
     "applied",
     "apply",
+    "bless",
     "cluster",
     "coldplug",
     "config",

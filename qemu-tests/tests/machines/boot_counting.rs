@@ -1,0 +1,188 @@
+//! Boot counting with entries written by hand: three tries, then the other slot; without another slot the back-off; a slot that got
+//! ready is blessed. The ESP is written and read by mtools, dosfstools and grub-editenv.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
+
+use kmimage_contract::disk_layout::Slot;
+use kmimage_contract::state_line::{Ready, StateLine};
+use kmimage_qemu_tests::disk::{Partition, extract, partitions};
+use kmimage_qemu_tests::foreign::{program, run};
+use kmimage_qemu_tests::guest::Guest;
+use kmimage_qemu_tests::image::{artefact, base, faulty};
+use kmimage_qemu_tests::output::Mark;
+use kmimage_qemu_tests::vm::{BOOT, Vm};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A raw disk of the test's own.
+struct Disk {
+    folder: TempDir,
+    path: PathBuf,
+    esp: Partition,
+}
+
+impl Disk {
+    fn of(image: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.raw");
+        run(program("cp").arg("--sparse=always").arg(image).arg(&path));
+        let esp = partitions(&path).into_iter().find(|partition| partition.name == "esp").unwrap();
+        Self { folder, path, esp }
+    }
+
+    fn scratch(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn mtools(&self, tool: &str, arguments: &[&str]) -> String {
+        let volume = format!("{}@@{}", self.path.display(), self.esp.offset);
+        run(program(tool).env("MTOOLS_SKIP_CHECK", "1").arg("-i").arg(volume).args(arguments))
+    }
+
+    fn put(&self, path: &str, bytes: &[u8]) {
+        let from = self.scratch("from");
+        fs_err::write(&from, bytes).unwrap();
+        self.mtools("mcopy", &["-o", from.to_str().unwrap(), &format!("::{path}")]);
+    }
+
+    fn read(&self, path: &str) -> Vec<u8> {
+        let to = self.scratch("to");
+        self.mtools("mcopy", &["-n", "-o", &format!("::{path}"), to.to_str().unwrap()]);
+        fs_err::read(to).unwrap()
+    }
+
+    /// Gives slot A's entry another name.
+    fn rename_entry_a(&self, to: &str) {
+        self.mtools("mren", &["::loader/entries/kmimage-a.conf", to]);
+    }
+
+    /// Slot B: a system that no disk has, as an update that went wrong leaves it, with this entry.
+    fn add_bad_slot_b(&self, entry: &str, generation: u32) {
+        let mut uki = self.read("EFI/kmimage/a.efi");
+        let places: Vec<usize> = uki.windows(9).enumerate().filter(|(_, part)| part == b"roothash=").map(|(at, _)| at).collect();
+        let [at] = places[..] else { panic!("{places:?}") };
+        uki[at + 9..at + 12].copy_from_slice(b"bad");
+        self.put("EFI/kmimage/b.efi", &uki);
+        let text = format!("title slot b\nsort-key kmimage\nversion {generation}\nefi /EFI/kmimage/b.efi\n");
+        self.put(&format!("loader/entries/{entry}"), text.as_bytes());
+    }
+
+    /// The names of the entries, after the checker has found nothing.
+    fn entries(&self) -> Vec<String> {
+        let volume = extract(&self.path, &self.esp, &self.scratch("esp"));
+        run(program("fsck.fat").arg("-n").arg(&volume));
+        let listing = self.mtools("mdir", &["-b", "::loader/entries"]);
+        let mut names: Vec<String> =
+            listing.lines().filter_map(|line| line.trim().rsplit_once('/')).map(|(_, name)| name.to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn guest(&self) -> Guest<'_> {
+        Guest::of(&self.path).disk_file(&self.path).user_network()
+    }
+
+    fn faulty(&self) -> Vm {
+        self.guest().with_probe().oem_string("kmimage.fault=early-fail").start()
+    }
+}
+
+fn reset(vm: &mut Vm) {
+    let came = vm.qmp.event("RESET", BOOT);
+    assert!(came.is_some(), "no reset; the console:\n{}", vm.console());
+}
+
+/// The pause of the next failed boot after a mark, which then restarts.
+fn pause(vm: &mut Vm, mark: &mut Mark) -> String {
+    let line = vm.state_after(*mark, "restarting", BOOT, |line| line.get("in").is_some());
+    *mark = vm.mark();
+    reset(vm);
+    line.get("in").unwrap().to_owned()
+}
+
+fn said(vm: &Vm, state: &str) -> Vec<StateLine> {
+    vm.console().lines().filter_map(StateLine::find).filter(|line| line.state() == state).collect()
+}
+
+#[test]
+fn vm_boot_counting_gives_three_tries_and_then_the_other_slot() {
+    let disk = Disk::of(&artefact(base(), ".raw"));
+    disk.add_bad_slot_b("kmimage-b+3.conf", 2);
+    let mut vm = disk.guest().start();
+    for _ in 0..3 {
+        reset(&mut vm);
+    }
+    assert_eq!(vm.ready().slot, Slot::A);
+    let blessed = vm.state_after(Mark::default(), "blessed", BOOT, |_| true);
+    assert_eq!((blessed.get("slot"), blessed.get("wrote")), (Some("a"), Some("nothing")), "{blessed}");
+    assert_eq!(said(&vm, "failed").len(), 3, "{}", vm.console());
+    assert_eq!(said(&vm, Ready::STATE).len(), 1);
+    vm.power_off();
+    assert_eq!(disk.entries(), ["kmimage-a.conf", "kmimage-b+0-3.conf"]);
+}
+
+#[test]
+fn vm_boot_counting_blesses_the_slot_that_got_ready_in_both_records() {
+    let disk = Disk::of(&artefact(base(), ".raw"));
+    disk.rename_entry_a("kmimage-a+3.conf");
+    let block = disk.scratch("slots.env");
+    run(program("grub-editenv").arg(&block).arg("create"));
+    run(program("grub-editenv").arg(&block).args(["set", "good=b", "next=a", "left=2", "other=kept"]));
+    for folder in ["::boot", "::boot/grub"] {
+        // They may be there.
+        let volume = format!("{}@@{}", disk.path.display(), disk.esp.offset);
+        let _ = program("mmd").arg("-D").arg("s").arg("-i").arg(volume).arg(folder).status();
+    }
+    disk.put("boot/grub/slots.env", &fs_err::read(&block).unwrap());
+
+    let mut vm = disk.guest().start();
+    assert_eq!(vm.ready().slot, Slot::A);
+    let blessed = vm.state_after(Mark::default(), "blessed", BOOT, |_| true);
+    assert_eq!((blessed.get("slot"), blessed.get("wrote")), (Some("a"), Some("uefi,grub")), "{blessed}");
+    // No clean end: what was blessed is on the disk.
+    drop(vm);
+    assert_eq!(disk.entries(), ["kmimage-a.conf"]);
+    fs_err::write(&block, disk.read("boot/grub/slots.env")).unwrap();
+    let listing = run(program("grub-editenv").arg(&block).arg("list"));
+    let mut variables: Vec<&str> = listing.lines().collect();
+    variables.sort_unstable();
+    assert_eq!(variables, ["good=a", "other=kept"]);
+
+    vm = disk.guest().start();
+    assert_eq!(vm.ready().slot, Slot::A);
+    let blessed = vm.state_after(Mark::default(), "blessed", BOOT, |_| true);
+    assert_eq!(blessed.get("wrote"), Some("nothing"), "{blessed}");
+}
+
+#[test]
+fn vm_boot_counting_without_another_slot_backs_off() {
+    let disk = Disk::of(&artefact(faulty(), ".raw"));
+    disk.rename_entry_a("kmimage-a+1.conf");
+    let mut vm = disk.faulty();
+    let mut mark = Mark::default();
+    assert_eq!(pause(&mut vm, &mut mark), "5s");
+    // No tries are left, and there is nothing else to boot.
+    assert_eq!(pause(&mut vm, &mut mark), "10s");
+    drop(vm);
+    let entries = disk.entries();
+    assert!(entries.len() == 1 && entries[0].starts_with("kmimage-a+0-"), "{entries:?}");
+}
+
+#[test]
+fn vm_boot_counting_does_not_back_off_on_the_way_to_a_good_slot() {
+    let disk = Disk::of(&artefact(faulty(), ".raw"));
+    disk.rename_entry_a("kmimage-a+2.conf");
+    disk.add_bad_slot_b("kmimage-b.conf", 0);
+    let mut vm = disk.faulty();
+    let mut mark = Mark::default();
+    assert_eq!(pause(&mut vm, &mut mark), "5s");
+    assert_eq!(pause(&mut vm, &mut mark), "5s");
+    // Slot B is none either, but that only it can tell.
+    let failed = vm.state_after(mark, "failed", BOOT, |_| true);
+    assert!(failed.to_string().contains("roothash"), "{failed}");
+    let came = vm.qmp.event("RESET", Duration::from_secs(60));
+    assert!(came.is_some(), "{}", vm.console());
+    drop(vm);
+    assert_eq!(disk.entries(), ["kmimage-a+0-2.conf", "kmimage-b.conf"]);
+}
