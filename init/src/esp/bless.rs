@@ -35,7 +35,11 @@ pub(crate) fn run(_: &[String]) -> ExitCode {
         let _ = writeln!(std::io::stderr(), "{} does not say which slot is proven", paths::READY);
         return ExitCode::FAILURE;
     };
-    let blessed = Esp::find().and_then(|esp| esp.bless(slot, Firmware::of_this_machine()));
+    let blessed = match Esp::find() {
+        // An install medium in a drive that shows none; trying again would find nothing else.
+        Err(EspError::Absent) => Ok(Outcome::NotOurs(EspError::Absent.to_string())),
+        esp => esp.and_then(|esp| esp.bless(slot, Firmware::of_this_machine())),
+    };
     let line = match &blessed {
         Ok(Outcome::Good(wrote)) if wrote.is_empty() => StateLine::new("blessed").with("slot", slot).with("wrote", "nothing"),
         Ok(Outcome::Good(wrote)) => StateLine::new("blessed").with("slot", slot).with("wrote", wrote.join(",")),
