@@ -32,7 +32,7 @@ pub(crate) fn soak() -> Outcome {
 /// The whole boot matrix, of which CI boots a part.
 pub(crate) fn matrix() -> Outcome {
     let machines = ["test", "--workspace", "--locked", "--no-fail-fast", "--test", "machines"];
-    run(&mut cargo(&machines).args(["--", "--test-threads", "2", "--include-ignored", "matrix::"]))
+    run(cargo(&machines).args(["--", "--test-threads", "2", "--include-ignored", "matrix::"]))
 }
 
 fn lints() -> Outcome {

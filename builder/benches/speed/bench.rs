@@ -111,6 +111,7 @@ impl Bench {
             fetch: &fetch,
             builder: "",
             init: None,
+            config: None,
         };
         let made = pipeline::tree(&request, &store, &silent);
         let (profile, locked, tree) = made.unwrap_or_else(|failure| panic!("{}", failure.chain().join(": ")));

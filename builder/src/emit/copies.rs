@@ -100,7 +100,7 @@ fn make_by(wanted: &Wanted<'_>, shares: fn(&File) -> bool) -> Result<Copies, Cop
         jobs.push(Job { copy, before: vec![(0, Cow::Owned(layout.head()))], behind, failed: CopyError::Qcow2 });
     }
     if let Some((file, plan)) = iso {
-        let copy = Copy::begin((disk, file, shares(file)), plan.len(), plan.parts()).map_err(CopyError::Iso)?;
+        let copy = Copy::begin((disk, file, shares(file)), plan.size(), plan.parts()).map_err(CopyError::Iso)?;
         let before = plan.before_the_root().map(|(at, bytes)| (at, Cow::Borrowed(bytes))).collect();
         let (at, bytes) = plan.behind_the_root();
         jobs.push(Job { copy, before, behind: (at, Cow::Borrowed(bytes)), failed: CopyError::Iso });

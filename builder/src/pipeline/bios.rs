@@ -28,6 +28,14 @@ const MODULES: [&str; 13] = [
 /// GRUB's files.
 pub(super) struct Grub(GrubFiles);
 
+/// What starts a disk.
+pub(super) struct OnDisk {
+    /// The code before the protective MBR.
+    pub(super) boot_code: Arc<[u8]>,
+    /// The content of the partition `bios`.
+    pub(super) core: Arc<[u8]>,
+}
+
 impl Grub {
     /// Reads those that core images are made of.
     pub(super) fn read(inputs: &BootInputs) -> Result<Self, PipelineError> {
@@ -36,12 +44,12 @@ impl Grub {
         Ok(Self(GrubFiles::new(files.collect::<Result<_, PipelineError>>()?)))
     }
 
-    /// Boot code and core image of a disk whose core image begins at byte `place`.
-    pub(super) fn for_disk(&self, place: u64) -> Result<(Arc<[u8]>, Arc<[u8]>), GrubError> {
+    /// What starts a disk whose core image begins at byte `place`.
+    pub(super) fn for_disk(&self, place: u64) -> Result<OnDisk, GrubError> {
         let lba = place / SECTOR as u64;
         let core = Core { target: Target::Disk, prefix: PREFIX, modules: &MODULES, config: Some(CORE_CONFIGURATION) };
         let core = grub::core_image(&self.0, &core)?.at(lba);
-        Ok((Arc::new(grub::boot_code(&self.0, lba)?), core.into()))
+        Ok(OnDisk { boot_code: Arc::new(grub::boot_code(&self.0, lba)?), core: core.into() })
     }
 
     /// What starts a medium, as a CD and as a disk; it has its configuration in the same place.

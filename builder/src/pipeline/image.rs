@@ -147,7 +147,7 @@ pub(super) fn boot_image(
     })?;
     check_size(profile, uki.len() as u64)?;
     let grub = bios::Grub::read(inputs)?;
-    let (grub_boot, grub_core) = grub.for_disk(root.place.boot_core)?;
+    let bios::OnDisk { boot_code: grub_boot, core: grub_core } = grub.for_disk(root.place.boot_core)?;
     let files = boot_files::Boot {
         uki: uki.into(),
         kernel: kernel.into(),

@@ -11,7 +11,7 @@ pub(super) fn stamp(epoch: i64) -> [u8; 4] {
     let epoch = epoch.clamp(FIRST, LAST);
     let (days, second) = (epoch / 86_400, epoch % 86_400);
     let (year, month, day) = civil(days);
-    let time = (second / 3600) << 11 | (second / 60 % 60) << 5 | second % 60 / 2;
+    let time = (second / 3600) << 11 | (second / 60 % 60) << 5 | (second % 60 / 2);
     let date = (year - 1980) << 9 | month << 5 | day;
     // Both fit by the clamp.
     let ([a, b], [c, d]) = ((time as u16).to_le_bytes(), (date as u16).to_le_bytes());

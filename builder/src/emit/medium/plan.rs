@@ -204,7 +204,7 @@ fn iso_label(text: &str) -> String {
 
 impl MediumPlan {
     /// Bytes of the whole medium.
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.layout.size
     }
 

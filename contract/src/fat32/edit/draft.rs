@@ -141,6 +141,7 @@ impl<'v, 'c> Draft<'v, 'c> {
     }
 
     /// Writes `content` to the clusters of a chain that has room for it, up to the end of its last sector.
+    #[expect(clippy::ptr_arg, reason = "borrowed content stays borrowed in the writes")]
     pub(super) fn content(&mut self, chain: &[u32], content: &Cow<'c, [u8]>) {
         let mut done = 0;
         for (offset, len) in self.volume.runs(chain) {

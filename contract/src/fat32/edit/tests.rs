@@ -363,7 +363,7 @@ fn what_cannot_be_done_is_refused() {
             fat.put(&long, b"", 0),
             &format!("{long} can't be on a FAT32 volume: a name that is written has at most 169 UTF-16 units"),
         );
-        check(fat.put("large", &vec![0; 34 << 20], 0), "the volume has no room: 35651584 bytes are needed, 34697728 are free");
+        check(fat.put("large", vec![0; 34 << 20], 0), "the volume has no room: 35651584 bytes are needed, 34697728 are free");
         let error = fat.read("EFI/kmimage/a.efi", 300_000).unwrap_err();
         assert_eq!(error.to_string(), "EFI/kmimage/a.efi has 300001 bytes, more than the 300000 that are read of it");
         assert_eq!(fat.list("nowhere").unwrap(), None);

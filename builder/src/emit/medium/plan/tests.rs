@@ -47,7 +47,7 @@ fn make(folder: &Path) -> (std::path::PathBuf, File) {
     let wanted = Wanted { disk: &disk, root_at: ROOT, root: &root, qcow2: None, iso: Some((&iso, &plan)) };
     let copied = copies::make(&wanted).unwrap().iso.unwrap();
     let bytes = fs_err::read(&path).unwrap();
-    assert_eq!((copied.size, copied.sha256), (plan.len(), Sha256Digest::of(&bytes)));
+    assert_eq!((copied.size, copied.sha256), (plan.size(), Sha256Digest::of(&bytes)));
     assert_eq!(copied.seal, stale::seal(File::open(&path).unwrap()).unwrap());
     (path, disk)
 }
