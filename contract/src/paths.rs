@@ -83,9 +83,6 @@ pub const UNITS: &str = "/run/kmimage/units.json";
 /// It may hold passwords.
 pub const PROXIES: &str = "/run/kmimage/proxies.json";
 
-/// Where an ESP has a machine config, relative to its root.
-pub const ESP_CONFIG: &str = "kmimage/machine.toml";
-
 /// Which cluster init's child `cluster` is to join, as JSON; `null` where the config names none. It holds secrets.
 pub const CLUSTER: &str = "/run/kmimage/cluster.json";
 

@@ -7,12 +7,10 @@ use super::window::Window;
 use crate::config::volume::Volume;
 use kmimage_contract::boot_records::uefi::{self, BootEntry, EntryName};
 use kmimage_contract::boot_records::{BootRecords, grub};
+use kmimage_contract::paths::ESP_MACHINE_CONFIG;
 use kmimage_contract::release::Release;
 use std::io::{Read, Seek};
 use uuid::Uuid;
-
-/// Where a machine config lies on an ESP.
-const MACHINE_CONFIG: &str = "kmimage/machine.toml";
 
 /// The longest file that is taken over, in bytes.
 pub(super) const LIMIT: u64 = 1 << 30;
@@ -42,9 +40,11 @@ pub(super) fn files(
         (uefi::LOADER_CONF_PATH.to_owned(), Some(uefi::LOADER_CONF.as_bytes().to_vec())),
         (uefi::ENTRIES_SREL_PATH.to_owned(), Some(uefi::ENTRIES_SREL.as_bytes().to_vec())),
         (entry_path, Some(entry.render().into_bytes())),
+        // The medium's own leads to its menu.
+        (grub::CONFIGURATION.to_owned(), Some(grub::CONFIGURATION_TEXT.as_bytes().to_vec())),
         (grub::SLOTS.to_owned(), Some(slots)),
         (INSTALLED_FROM.to_owned(), Some(format!("{medium_esp}\n").into_bytes())),
-        (MACHINE_CONFIG.to_owned(), config),
+        (ESP_MACHINE_CONFIG.to_owned(), config),
     ];
     let mut files: Vec<EspFile> = texts
         .into_iter()
@@ -54,7 +54,6 @@ pub(super) fn files(
         "EFI/BOOT/BOOTX64.EFI".to_owned(),
         "EFI/systemd/systemd-bootx64.efi".to_owned(),
         uefi::uki_path(SLOT).to_owned(),
-        grub::CONFIGURATION.to_owned(),
         grub::BOOT_IMAGE.to_owned(),
         grub::CORE_IMAGE.to_owned(),
         grub::kernel_path(SLOT),

@@ -16,7 +16,7 @@ pub fn of_disk(disk: &[EspFile], role: &str, image_version: &str, efi: &str, con
         let path = format!("{}/{}", uefi::DIRECTORY, menu::entry_name(choice));
         text(path, menu::entry(choice, role, image_version, efi))
     }));
-    files.extend(config.map(|config| EspFile { path: paths::ESP_CONFIG.to_owned(), bytes: config.into() }));
+    files.extend(config.map(|config| EspFile { path: paths::ESP_MACHINE_CONFIG.to_owned(), bytes: config.into() }));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
 }

@@ -16,9 +16,9 @@ const PAUSE: u32 = 5;
 /// A choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// A disk that was installed from this medium, if there is one; else as `Live`.
+    /// What a machine does that is left alone: the system of the medium, or, where its config asks for it, an installation.
     Start,
-    /// The system of the medium, nothing kept.
+    /// The system of the medium, whatever the config says of installing.
     Live,
     /// Write it to a disk.
     Install,
@@ -46,7 +46,7 @@ impl Choice {
     /// What the menu says.
     pub fn title(self) -> &'static str {
         match self {
-            Choice::Start => "Start (an installed disk, else live)",
+            Choice::Start => "Start",
             Choice::Live => "Live (nothing is kept)",
             Choice::Install => "Install to a disk",
             Choice::Reset => "Reset an installed disk",
