@@ -83,7 +83,8 @@ fn compile(workspace: &Path, target_folder: &Path, compiler: &Compiler) -> Resul
         (compiler.sysroot.join("lib/rustlib/src/rust"), format!("/rustc/{}", compiler.commit)),
         (workspace.to_owned(), "/kmimage".to_owned()),
     ];
-    let mut flags = OsString::from("-Ctarget-feature=+crt-static");
+    // A panic of init ends the process where it happens: nothing would ever search for the tables of unwinding, so their index (100 KiB) is left out.
+    let mut flags = OsString::from("-Ctarget-feature=+crt-static\x1f-Clink-arg=-Wl,--no-eh-frame-hdr");
     for (from, to) in &maps {
         flags.push("\x1f--remap-path-prefix=");
         flags.push(from);
