@@ -1,16 +1,19 @@
-//! Boot counting with records written by hand: a slot on trial that got ready is blessed, in both records and on the disk at once. The
-//! ESP is written and read by mtools, dosfstools and grub-editenv.
+//! Boot counting with entries written by hand: three tries, then the other slot; without another slot the back-off; a slot that got
+//! ready is blessed. The ESP is written and read by mtools, dosfstools and grub-editenv.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
+use kmimage::run::machine::{Chipset, DiskBus};
 use kmimage_contract::disk_layout::Slot;
+use kmimage_contract::state_line::{Ready, StateLine};
 use kmimage_qemu_tests::disk::{Partition, extract, partitions};
 use kmimage_qemu_tests::foreign::{program, run};
 use kmimage_qemu_tests::guest::Guest;
-use kmimage_qemu_tests::image::{artefact, base};
+use kmimage_qemu_tests::image::{artefact, base, faulty};
 use kmimage_qemu_tests::output::Mark;
-use kmimage_qemu_tests::vm::BOOT;
+use kmimage_qemu_tests::vm::{BOOT, Vm};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A raw disk of the test's own.
@@ -55,6 +58,40 @@ impl Disk {
         self.mtools("mren", &["::loader/entries/kmimage-a.conf", to]);
     }
 
+    /// Slot B: a system that ends in stage 1, as an update that went wrong may leave it, with this entry.
+    fn add_bad_slot_b(&self, entry: &str, generation: u32) {
+        self.put("EFI/kmimage/b.efi", &without_root_hash(self.read("EFI/kmimage/a.efi")));
+        let text = format!("title slot b\nsort-key kmimage\nversion {generation}\nefi /EFI/kmimage/b.efi\n");
+        self.put(&format!("loader/entries/{entry}"), text.as_bytes());
+    }
+
+    /// The same for a BIOS, with these records.
+    fn add_bad_slot_b_for_bios(&self, records: &[&str]) {
+        self.mtools("mmd", &["::boot/b"]);
+        for file in ["vmlinuz", "initramfs", "cmdline.env"] {
+            let bytes = self.read(&format!("boot/a/{file}"));
+            let bytes = if file == "cmdline.env" { without_root_hash(bytes) } else { bytes };
+            self.put(&format!("boot/b/{file}"), &bytes);
+        }
+        self.put_grub_records(records);
+    }
+
+    fn put_grub_records(&self, records: &[&str]) {
+        let block = self.scratch("slots.env");
+        run(program("grub-editenv").arg(&block).arg("create"));
+        run(program("grub-editenv").arg(&block).arg("set").args(records));
+        self.put("boot/grub/slots.env", &fs_err::read(&block).unwrap());
+    }
+
+    /// GRUB's record, as its own tool reads it.
+    fn grub_records(&self) -> Vec<String> {
+        let block = self.scratch("slots.env");
+        fs_err::write(&block, self.read("boot/grub/slots.env")).unwrap();
+        let mut lines: Vec<String> = run(program("grub-editenv").arg(&block).arg("list")).lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    }
+
     /// The names of the entries, after the checker has found nothing.
     fn entries(&self) -> Vec<String> {
         let volume = extract(&self.path, &self.esp, &self.scratch("esp"));
@@ -69,21 +106,74 @@ impl Disk {
     fn guest(&self) -> Guest<'_> {
         Guest::of(&self.path).disk_file(&self.path).user_network()
     }
+
+    fn faulty(&self) -> Vm {
+        self.guest().with_probe().oem_string("kmimage.fault=early-fail").start()
+    }
+}
+
+/// A command line whose root hash is none, wherever it stands.
+fn without_root_hash(mut bytes: Vec<u8>) -> Vec<u8> {
+    const KEY: &[u8] = b"roothash=";
+    let places: Vec<usize> = bytes.windows(KEY.len()).enumerate().filter(|(_, part)| *part == KEY).map(|(at, _)| at).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at + KEY.len()..at + KEY.len() + 4].copy_from_slice(b"none");
+    }
+    bytes
+}
+
+fn reset(vm: &mut Vm) {
+    let came = vm.qmp.event("RESET", BOOT);
+    assert!(came.is_some(), "no reset; the console:\n{}", vm.console());
+}
+
+/// The pause of the next failed boot after a mark, which then restarts.
+fn pause(vm: &mut Vm, mark: &mut Mark) -> String {
+    let line = vm.state_after(*mark, "restarting", BOOT, |line| line.get("in").is_some());
+    *mark = vm.mark();
+    reset(vm);
+    line.get("in").unwrap().to_owned()
+}
+
+fn said(vm: &Vm, state: &str) -> Vec<StateLine> {
+    vm.console().lines().filter_map(StateLine::find).filter(|line| line.state() == state).collect()
+}
+
+/// Three boots that end in stage 1, then slot A, which is as good as it was.
+fn three_tries_and_then_the_other_slot(vm: &mut Vm) {
+    for _ in 0..3 {
+        reset(vm);
+    }
+    assert_eq!(vm.ready().slot, Slot::A);
+    let blessed = vm.state_after(Mark::default(), "blessed", BOOT, |_| true);
+    assert_eq!((blessed.get("slot"), blessed.get("wrote")), (Some("a"), Some("nothing")), "{blessed}");
+    assert_eq!(said(vm, "failed").len(), 3, "{}", vm.console());
+    assert_eq!(said(vm, Ready::STATE).len(), 1);
+    vm.power_off();
+}
+
+#[test]
+fn vm_boot_counting_under_uefi_gives_three_tries_and_then_the_other_slot() {
+    let disk = Disk::of(&artefact(base(), ".raw"));
+    disk.add_bad_slot_b("kmimage-b+3.conf", 2);
+    three_tries_and_then_the_other_slot(&mut disk.guest().start());
+    assert_eq!(disk.entries(), ["kmimage-a.conf", "kmimage-b+0-3.conf"]);
+}
+
+#[test]
+fn vm_boot_counting_under_a_bios_gives_three_tries_and_then_the_other_slot() {
+    let disk = Disk::of(&artefact(base(), ".raw"));
+    disk.add_bad_slot_b_for_bios(&["good=a", "next=b", "left=3"]);
+    three_tries_and_then_the_other_slot(&mut disk.guest().bios().on(Chipset::Pc, DiskBus::Virtio).start());
+    assert_eq!(disk.grub_records(), ["good=a", "left=0", "next=b"]);
 }
 
 #[test]
 fn vm_boot_counting_blesses_the_slot_that_got_ready_in_both_records() {
     let disk = Disk::of(&artefact(base(), ".raw"));
     disk.rename_entry_a("kmimage-a+3.conf");
-    let block = disk.scratch("slots.env");
-    run(program("grub-editenv").arg(&block).arg("create"));
-    run(program("grub-editenv").arg(&block).args(["set", "good=b", "next=a", "left=2", "other=kept"]));
-    for folder in ["::boot", "::boot/grub"] {
-        // They may be there.
-        let volume = format!("{}@@{}", disk.path.display(), disk.esp.offset);
-        let _ = program("mmd").arg("-D").arg("s").arg("-i").arg(volume).arg(folder).status();
-    }
-    disk.put("boot/grub/slots.env", &fs_err::read(&block).unwrap());
+    disk.put_grub_records(&["good=b", "next=a", "left=2", "other=kept"]);
 
     let mut vm = disk.guest().start();
     assert_eq!(vm.ready().slot, Slot::A);
@@ -92,14 +182,42 @@ fn vm_boot_counting_blesses_the_slot_that_got_ready_in_both_records() {
     // No clean end: what was blessed is on the disk.
     drop(vm);
     assert_eq!(disk.entries(), ["kmimage-a.conf"]);
-    fs_err::write(&block, disk.read("boot/grub/slots.env")).unwrap();
-    let listing = run(program("grub-editenv").arg(&block).arg("list"));
-    let mut variables: Vec<&str> = listing.lines().collect();
-    variables.sort_unstable();
-    assert_eq!(variables, ["good=a", "other=kept"]);
+    assert_eq!(disk.grub_records(), ["good=a", "other=kept"]);
 
     vm = disk.guest().start();
     assert_eq!(vm.ready().slot, Slot::A);
     let blessed = vm.state_after(Mark::default(), "blessed", BOOT, |_| true);
     assert_eq!(blessed.get("wrote"), Some("nothing"), "{blessed}");
+}
+
+#[test]
+fn vm_boot_counting_without_another_slot_backs_off() {
+    let disk = Disk::of(&artefact(faulty(), ".raw"));
+    disk.rename_entry_a("kmimage-a+1.conf");
+    let mut vm = disk.faulty();
+    let mut mark = Mark::default();
+    assert_eq!(pause(&mut vm, &mut mark), "5s");
+    // No tries are left, and there is nothing else to boot.
+    assert_eq!(pause(&mut vm, &mut mark), "10s");
+    drop(vm);
+    let entries = disk.entries();
+    assert!(entries.len() == 1 && entries[0].starts_with("kmimage-a+0-"), "{entries:?}");
+}
+
+#[test]
+fn vm_boot_counting_does_not_back_off_on_the_way_to_a_good_slot() {
+    let disk = Disk::of(&artefact(faulty(), ".raw"));
+    disk.rename_entry_a("kmimage-a+2.conf");
+    disk.add_bad_slot_b("kmimage-b.conf", 0);
+    let mut vm = disk.faulty();
+    let mut mark = Mark::default();
+    assert_eq!(pause(&mut vm, &mut mark), "5s");
+    assert_eq!(pause(&mut vm, &mut mark), "5s");
+    // Slot B is none either, but that only it can tell.
+    let failed = vm.state_after(mark, "failed", BOOT, |_| true);
+    assert!(failed.to_string().contains("roothash"), "{failed}");
+    let came = vm.qmp.event("RESET", Duration::from_secs(60));
+    assert!(came.is_some(), "{}", vm.console());
+    drop(vm);
+    assert_eq!(disk.entries(), ["kmimage-a+0-2.conf", "kmimage-b.conf"]);
 }
