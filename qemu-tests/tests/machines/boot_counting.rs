@@ -6,110 +6,42 @@
 use kmimage::run::machine::{Chipset, DiskBus};
 use kmimage_contract::disk_layout::Slot;
 use kmimage_contract::state_line::{Ready, StateLine};
-use kmimage_qemu_tests::disk::{Partition, extract, partitions};
-use kmimage_qemu_tests::foreign::{program, run};
 use kmimage_qemu_tests::guest::Guest;
 use kmimage_qemu_tests::image::{artefact, base, faulty};
 use kmimage_qemu_tests::output::Mark;
+use kmimage_qemu_tests::raw_disk::RawDisk;
 use kmimage_qemu_tests::vm::{BOOT, Vm};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tempfile::TempDir;
 
-/// A raw disk of the test's own.
-struct Disk {
-    folder: TempDir,
-    path: PathBuf,
-    esp: Partition,
+/// Gives slot A's entry another name.
+fn rename_entry_a(disk: &RawDisk, to: &str) {
+    disk.mtools("mren", &["::loader/entries/kmimage-a.conf", to]);
 }
 
-impl Disk {
-    fn of(image: &Path) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("disk.raw");
-        run(program("cp").arg("--sparse=always").arg(image).arg(&path));
-        let esp = partitions(&path).into_iter().find(|partition| partition.name == "esp").unwrap();
-        Self { folder, path, esp }
-    }
+/// Slot B: a system that ends in stage 1, as an update that went wrong may leave it, with this entry.
+fn add_bad_slot_b(disk: &RawDisk, entry: &str, generation: u32) {
+    disk.put("EFI/kmimage/b.efi", &without_root_hash(disk.read("EFI/kmimage/a.efi")));
+    let text = format!("title slot b\nsort-key kmimage\nversion {generation}\nefi /EFI/kmimage/b.efi\n");
+    disk.put(&format!("loader/entries/{entry}"), text.as_bytes());
+}
 
-    fn scratch(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+/// The same for a BIOS, with these records.
+fn add_bad_slot_b_for_bios(disk: &RawDisk, records: &[&str]) {
+    disk.mtools("mmd", &["::boot/b"]);
+    for file in ["vmlinuz", "initramfs", "cmdline.env"] {
+        let bytes = disk.read(&format!("boot/a/{file}"));
+        let bytes = if file == "cmdline.env" { without_root_hash(bytes) } else { bytes };
+        disk.put(&format!("boot/b/{file}"), &bytes);
     }
+    disk.put_grub_records(records);
+}
 
-    fn mtools(&self, tool: &str, arguments: &[&str]) -> String {
-        let volume = format!("{}@@{}", self.path.display(), self.esp.offset);
-        run(program(tool).env("MTOOLS_SKIP_CHECK", "1").arg("-i").arg(volume).args(arguments))
-    }
+fn guest(disk: &RawDisk) -> Guest<'_> {
+    Guest::of(disk.path()).disk_file(disk.path()).user_network()
+}
 
-    fn put(&self, path: &str, bytes: &[u8]) {
-        let from = self.scratch("from");
-        fs_err::write(&from, bytes).unwrap();
-        self.mtools("mcopy", &["-o", from.to_str().unwrap(), &format!("::{path}")]);
-    }
-
-    fn read(&self, path: &str) -> Vec<u8> {
-        let to = self.scratch("to");
-        self.mtools("mcopy", &["-n", "-o", &format!("::{path}"), to.to_str().unwrap()]);
-        fs_err::read(to).unwrap()
-    }
-
-    /// Gives slot A's entry another name.
-    fn rename_entry_a(&self, to: &str) {
-        self.mtools("mren", &["::loader/entries/kmimage-a.conf", to]);
-    }
-
-    /// Slot B: a system that ends in stage 1, as an update that went wrong may leave it, with this entry.
-    fn add_bad_slot_b(&self, entry: &str, generation: u32) {
-        self.put("EFI/kmimage/b.efi", &without_root_hash(self.read("EFI/kmimage/a.efi")));
-        let text = format!("title slot b\nsort-key kmimage\nversion {generation}\nefi /EFI/kmimage/b.efi\n");
-        self.put(&format!("loader/entries/{entry}"), text.as_bytes());
-    }
-
-    /// The same for a BIOS, with these records.
-    fn add_bad_slot_b_for_bios(&self, records: &[&str]) {
-        self.mtools("mmd", &["::boot/b"]);
-        for file in ["vmlinuz", "initramfs", "cmdline.env"] {
-            let bytes = self.read(&format!("boot/a/{file}"));
-            let bytes = if file == "cmdline.env" { without_root_hash(bytes) } else { bytes };
-            self.put(&format!("boot/b/{file}"), &bytes);
-        }
-        self.put_grub_records(records);
-    }
-
-    fn put_grub_records(&self, records: &[&str]) {
-        let block = self.scratch("slots.env");
-        run(program("grub-editenv").arg(&block).arg("create"));
-        run(program("grub-editenv").arg(&block).arg("set").args(records));
-        self.put("boot/grub/slots.env", &fs_err::read(&block).unwrap());
-    }
-
-    /// GRUB's record, as its own tool reads it.
-    fn grub_records(&self) -> Vec<String> {
-        let block = self.scratch("slots.env");
-        fs_err::write(&block, self.read("boot/grub/slots.env")).unwrap();
-        let mut lines: Vec<String> = run(program("grub-editenv").arg(&block).arg("list")).lines().map(str::to_owned).collect();
-        lines.sort_unstable();
-        lines
-    }
-
-    /// The names of the entries, after the checker has found nothing.
-    fn entries(&self) -> Vec<String> {
-        let volume = extract(&self.path, &self.esp, &self.scratch("esp"));
-        run(program("fsck.fat").arg("-n").arg(&volume));
-        let listing = self.mtools("mdir", &["-b", "::loader/entries"]);
-        let mut names: Vec<String> =
-            listing.lines().filter_map(|line| line.trim().rsplit_once('/')).map(|(_, name)| name.to_owned()).collect();
-        names.sort();
-        names
-    }
-
-    fn guest(&self) -> Guest<'_> {
-        Guest::of(&self.path).disk_file(&self.path).user_network()
-    }
-
-    fn faulty(&self) -> Vm {
-        self.guest().with_probe().oem_string("kmimage.fault=early-fail").start()
-    }
+fn faulty_guest(disk: &RawDisk) -> Vm {
+    guest(disk).with_probe().oem_string("kmimage.fault=early-fail").start()
 }
 
 /// A command line whose root hash is none, wherever it stands.
@@ -155,27 +87,27 @@ fn three_tries_and_then_the_other_slot(vm: &mut Vm) {
 
 #[test]
 fn vm_boot_counting_under_uefi_gives_three_tries_and_then_the_other_slot() {
-    let disk = Disk::of(&artefact(base(), ".raw"));
-    disk.add_bad_slot_b("kmimage-b+3.conf", 2);
-    three_tries_and_then_the_other_slot(&mut disk.guest().start());
+    let disk = RawDisk::of(&artefact(base(), ".raw"));
+    add_bad_slot_b(&disk, "kmimage-b+3.conf", 2);
+    three_tries_and_then_the_other_slot(&mut guest(&disk).start());
     assert_eq!(disk.entries(), ["kmimage-a.conf", "kmimage-b+0-3.conf"]);
 }
 
 #[test]
 fn vm_boot_counting_under_a_bios_gives_three_tries_and_then_the_other_slot() {
-    let disk = Disk::of(&artefact(base(), ".raw"));
-    disk.add_bad_slot_b_for_bios(&["good=a", "next=b", "left=3"]);
-    three_tries_and_then_the_other_slot(&mut disk.guest().bios().on(Chipset::Pc, DiskBus::Virtio).start());
+    let disk = RawDisk::of(&artefact(base(), ".raw"));
+    add_bad_slot_b_for_bios(&disk, &["good=a", "next=b", "left=3"]);
+    three_tries_and_then_the_other_slot(&mut guest(&disk).bios().on(Chipset::Pc, DiskBus::Virtio).start());
     assert_eq!(disk.grub_records(), ["good=a", "left=0", "next=b"]);
 }
 
 #[test]
 fn vm_boot_counting_blesses_the_slot_that_got_ready_in_both_records() {
-    let disk = Disk::of(&artefact(base(), ".raw"));
-    disk.rename_entry_a("kmimage-a+3.conf");
+    let disk = RawDisk::of(&artefact(base(), ".raw"));
+    rename_entry_a(&disk, "kmimage-a+3.conf");
     disk.put_grub_records(&["good=b", "next=a", "left=2", "other=kept"]);
 
-    let mut vm = disk.guest().start();
+    let mut vm = guest(&disk).start();
     assert_eq!(vm.ready().slot, Slot::A);
     let blessed = vm.state_after(Mark::default(), "blessed", BOOT, |_| true);
     assert_eq!((blessed.get("slot"), blessed.get("wrote")), (Some("a"), Some("uefi,grub")), "{blessed}");
@@ -184,7 +116,7 @@ fn vm_boot_counting_blesses_the_slot_that_got_ready_in_both_records() {
     assert_eq!(disk.entries(), ["kmimage-a.conf"]);
     assert_eq!(disk.grub_records(), ["good=a", "other=kept"]);
 
-    vm = disk.guest().start();
+    vm = guest(&disk).start();
     assert_eq!(vm.ready().slot, Slot::A);
     let blessed = vm.state_after(Mark::default(), "blessed", BOOT, |_| true);
     assert_eq!(blessed.get("wrote"), Some("nothing"), "{blessed}");
@@ -192,9 +124,9 @@ fn vm_boot_counting_blesses_the_slot_that_got_ready_in_both_records() {
 
 #[test]
 fn vm_boot_counting_without_another_slot_backs_off() {
-    let disk = Disk::of(&artefact(faulty(), ".raw"));
-    disk.rename_entry_a("kmimage-a+1.conf");
-    let mut vm = disk.faulty();
+    let disk = RawDisk::of(&artefact(faulty(), ".raw"));
+    rename_entry_a(&disk, "kmimage-a+1.conf");
+    let mut vm = faulty_guest(&disk);
     let mut mark = Mark::default();
     assert_eq!(pause(&mut vm, &mut mark), "5s");
     // No tries are left, and there is nothing else to boot.
@@ -206,10 +138,10 @@ fn vm_boot_counting_without_another_slot_backs_off() {
 
 #[test]
 fn vm_boot_counting_does_not_back_off_on_the_way_to_a_good_slot() {
-    let disk = Disk::of(&artefact(faulty(), ".raw"));
-    disk.rename_entry_a("kmimage-a+2.conf");
-    disk.add_bad_slot_b("kmimage-b.conf", 0);
-    let mut vm = disk.faulty();
+    let disk = RawDisk::of(&artefact(faulty(), ".raw"));
+    rename_entry_a(&disk, "kmimage-a+2.conf");
+    add_bad_slot_b(&disk, "kmimage-b.conf", 0);
+    let mut vm = faulty_guest(&disk);
     let mut mark = Mark::default();
     assert_eq!(pause(&mut vm, &mut mark), "5s");
     assert_eq!(pause(&mut vm, &mut mark), "5s");

@@ -41,7 +41,7 @@ fn vm_a_flashed_stick_boots_with_its_config() {
     let var = |disk: &Path| partitions(disk).into_iter().find(|partition| partition.name == "var").expect("var").len;
     assert_eq!(var(&stick), var(&image) + 300 * MIB);
 
-    let mut vm = Guest::test().disk_file(&stick).on(Chipset::Q35, DiskBus::Usb).start();
+    let mut vm = Guest::test().disk_file(&stick).on(Chipset::Q35, DiskBus::Usb).user_network().start();
     let ready = vm.ready();
     assert_eq!(ready.config, "esp");
     let mut probe = vm.probe();
