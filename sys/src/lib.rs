@@ -11,6 +11,7 @@ pub mod folder_watch;
 pub mod host;
 pub mod input;
 pub mod kernel_log;
+pub mod kexec;
 pub mod link;
 pub mod module;
 pub mod mount;

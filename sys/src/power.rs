@@ -1,4 +1,4 @@
-//! The end of a run: power off, restart, and who is asked when somebody presses Ctrl-Alt-Del.
+//! The end of a run: power off, restart, another kernel, and who is asked when somebody presses Ctrl-Alt-Del.
 
 use rustix::system::{RebootCommand, reboot};
 use std::io;
@@ -16,6 +16,11 @@ pub fn power_off() -> io::Result<()> {
 /// Restarts the machine, at once. Returns only if the kernel refuses.
 pub fn restart() -> io::Result<()> {
     Ok(reboot(RebootCommand::Restart)?)
+}
+
+/// Starts the kernel that [`crate::kexec::load`] has loaded, at once. Returns only if the kernel refuses.
+pub fn kexec() -> io::Result<()> {
+    Ok(reboot(RebootCommand::Kexec)?)
 }
 
 /// From now on Ctrl-Alt-Del sends SIGINT to process 1 instead of restarting the machine at once.

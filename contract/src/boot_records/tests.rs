@@ -33,10 +33,15 @@ impl Esp {
             return next.slot;
         }
         // systemd-boot's order (boot_entry_compare): bad ones last, then the version, then the name.
+        let said = uefi::next_boot(&self.entries).unwrap();
         let bad = |listed: &Listed| listed.name.tries.is_some_and(|tries| tries.left == 0);
         let first =
             self.entries.iter_mut().max_by_key(|listed| (!bad(listed), listed.entry.generation, listed.name.slot)).unwrap();
-        first.name = uefi::counted(first.name).unwrap_or(first.name);
+        let from = first.name;
+        let counted = from.tries.map(|Tries { left, done }| Tries { left: left.saturating_sub(1), done: done + 1 });
+        first.name.tries = counted;
+        let change = counted.map(|_| Change::Rename { from, to: first.name });
+        assert_eq!(said, (first.name.slot, change));
         first.name.slot
     }
 

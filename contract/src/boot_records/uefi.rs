@@ -179,13 +179,9 @@ pub fn next_generation(entries: &[Listed]) -> u64 {
 /// The steps after which the entries say that `slot` is the good one; none where they do already. Power may fail between two of
 /// them: the loader then still finds an entry of the slot.
 pub fn bless(entries: &[Listed], slot: Slot) -> Vec<Change> {
-    // A slot has two files only if somebody was cut off while writing; the loader boots the one of the highest generation.
-    let own = || entries.iter().filter(|listed| listed.name.slot == slot);
-    let Some(booted) = own().max_by_key(|listed| (listed.entry.generation, listed.name.tries.is_some())) else {
-        return Vec::new();
-    };
+    let Some(booted) = booted(entries, slot) else { return Vec::new() };
     let proven = EntryName { slot, tries: None };
-    let others = own().filter(|listed| listed.name != booted.name);
+    let others = entries.iter().filter(|listed| listed.name.slot == slot && listed.name != booted.name);
     let mut changes: Vec<Change> = others.map(|listed| Change::Remove(listed.name)).collect();
     if booted.name != proven {
         changes.push(Change::Rename { from: booted.name, to: proven });
@@ -201,12 +197,23 @@ pub fn bless(entries: &[Listed], slot: Slot) -> Vec<Change> {
     changes
 }
 
-/// The name of the slot's entry after the loader counted a boot of it, as a hand-over that is no loader has to; `None`: it has no
-/// counter.
-pub fn counted(name: EntryName) -> Option<EntryName> {
-    let Tries { left, done } = name.tries?;
-    let tries = Tries { left: left.saturating_sub(1), done: done.saturating_add(1) };
-    Some(EntryName { tries: Some(tries), ..name })
+/// The entry of a slot that the loader boots. A slot has two only if somebody was cut off while writing: then the one of the highest
+/// generation.
+fn booted(entries: &[Listed], slot: Slot) -> Option<&Listed> {
+    let own = entries.iter().filter(|listed| listed.name.slot == slot);
+    own.max_by_key(|listed| (listed.entry.generation, listed.name.tries.is_some()))
+}
+
+/// The slot that the loader would boot next, and how it would count that, for a hand-over that is no loader. `None`: there is no entry;
+/// no change: the entry has no counter.
+pub fn next_boot(entries: &[Listed]) -> Option<(Slot, Option<Change>)> {
+    let slot = records(entries).next_boot()?.slot;
+    let name = booted(entries, slot)?.name;
+    let counted = name.tries.map(|Tries { left, done }| {
+        let tries = Tries { left: left.saturating_sub(1), done: done.saturating_add(1) };
+        Change::Rename { from: name, to: EntryName { tries: Some(tries), ..name } }
+    });
+    Some((slot, counted))
 }
 
 /// A number as systemd-boot reads one: digits only.

@@ -90,7 +90,7 @@ impl Esp {
         Ok(Outcome::Good(wrote))
     }
 
-    fn write(&self, file: &File, wish: &Wish) -> Result<(), EspError> {
+    pub(super) fn write(&self, file: &File, wish: &Wish) -> Result<(), EspError> {
         let epoch = jiff::Timestamp::now().as_second();
         let plan = self.with(file, |volume| wish.plan(volume, epoch))?;
         let written = plan.carry_out(|offset, bytes| file.write_all_at(bytes, offset), || file.sync_data());
@@ -99,7 +99,8 @@ impl Esp {
 }
 
 /// A file that is to be another.
-enum Wish {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wish {
     Entry(Change),
     Block(Vec<u8>),
 }
@@ -118,39 +119,9 @@ impl Wish {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::volume;
     use super::*;
-    use kmimage_contract::boot_records::grub::EnvironmentBlock;
-    use kmimage_contract::boot_records::{BootRecords, uefi};
-    use kmimage_contract::fat32::layout::{Data, FileAt, Volume, lay_out};
-
-    const SIZE: u64 = 34 << 20;
-
-    /// A volume with these records; the folder goes with it.
-    fn esp(entries: &[(&str, u64)], block: Option<&BootRecords>) -> (tempfile::TempDir, Esp) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("esp");
-        let mut files: Vec<(String, Vec<u8>)> = entries
-            .iter()
-            .map(|(name, generation)| {
-                let slot = EntryName::parse(name).unwrap().slot;
-                let entry = uefi::BootEntry::for_slot(slot, "base", "1", *generation);
-                (format!("{DIRECTORY}/{name}"), entry.render().into_bytes())
-            })
-            .collect();
-        files.extend(block.map(|records| (grub::SLOTS[1..].to_owned(), EnvironmentBlock::for_records(records).render())));
-        let list: Vec<FileAt<'_>> = files.iter().map(|(path, bytes)| FileAt { path, len: bytes.len() as u64 }).collect();
-        let volume = Volume { size: SIZE, disk_offset: 0, serial: 1, label: "ESP", epoch: 0 };
-        let file = File::create(&path).unwrap();
-        file.set_len(SIZE).unwrap();
-        for extent in lay_out(&volume, &list).unwrap() {
-            let bytes = match extent.data {
-                Data::Bytes(bytes) => bytes,
-                Data::File(index) => files[index].1.clone(),
-            };
-            file.write_all_at(&bytes, extent.offset).unwrap();
-        }
-        (folder, Esp { path, size: SIZE, slot: None })
-    }
+    use kmimage_contract::boot_records::BootRecords;
 
     fn records(esp: &Esp) -> [Option<BootRecords>; 2] {
         let records = esp.with(&esp.open(false).unwrap(), Records::read).unwrap();
@@ -161,7 +132,7 @@ mod tests {
     fn a_slot_on_trial_becomes_good_in_both_records_and_that_once() {
         let trial = BootRecords::factory(Slot::A).try_slot(Slot::B, 2);
         for firmware in [Firmware::Uefi, Firmware::Bios] {
-            let (_folder, esp) = esp(&[("kmimage-a.conf", 1), ("kmimage-b+0-3.conf", 2)], Some(&trial));
+            let (_folder, esp) = volume(&[("kmimage-a.conf", 1), ("kmimage-b+0-3.conf", 2)], Some(&trial), &[]);
             let expect = if firmware == Firmware::Uefi { vec!["uefi", "grub"] } else { vec!["grub", "uefi"] };
             assert_eq!(esp.bless(Slot::B, firmware).unwrap(), Outcome::Good(expect));
             assert_eq!(records(&esp), [Some(BootRecords::factory(Slot::B)); 2]);
@@ -173,18 +144,19 @@ mod tests {
 
     #[test]
     fn the_record_that_knows_nothing_of_the_slot_is_brought_along() {
-        let (_folder, esp) = esp(&[("kmimage-a.conf", 1), ("kmimage-b+2-1.conf", 2)], Some(&BootRecords::factory(Slot::A)));
+        let (_folder, esp) =
+            volume(&[("kmimage-a.conf", 1), ("kmimage-b+2-1.conf", 2)], Some(&BootRecords::factory(Slot::A)), &[]);
         assert_eq!(esp.bless(Slot::B, Firmware::Uefi).unwrap(), Outcome::Good(vec!["uefi", "grub"]));
         assert_eq!(records(&esp), [Some(BootRecords::factory(Slot::B)); 2]);
         let trial = BootRecords::factory(Slot::B).try_slot(Slot::A, 1);
-        let (_folder, esp) = self::esp(&[("kmimage-a.conf", 1), ("kmimage-b.conf", 2)], Some(&trial));
+        let (_folder, esp) = volume(&[("kmimage-a.conf", 1), ("kmimage-b.conf", 2)], Some(&trial), &[]);
         assert_eq!(esp.bless(Slot::A, Firmware::Bios).unwrap(), Outcome::Good(vec!["grub", "uefi"]));
         assert_eq!(records(&esp), [Some(BootRecords::factory(Slot::A)); 2]);
     }
 
     #[test]
     fn a_slot_that_somebody_chose_is_left_alone() {
-        let (_folder, esp) = esp(&[("kmimage-a.conf", 1), ("kmimage-b.conf", 2)], None);
+        let (_folder, esp) = volume(&[("kmimage-a.conf", 1), ("kmimage-b.conf", 2)], None, &[]);
         let reason = "the boot records name slot b: somebody else chose this one".to_owned();
         assert_eq!(esp.bless(Slot::A, Firmware::Uefi).unwrap(), Outcome::NotOurs(reason));
         let reason = "the EFI system partition has no boot records for this firmware".to_owned();

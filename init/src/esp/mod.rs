@@ -1,10 +1,13 @@
 //! The boot disk's EFI system partition: found, and what its boot records say. Never mounted; `contract` reads and plans.
 //!
-//! Its files are read through the partition's device. The only writing here is `bless`: whole sectors that `contract::fat32::edit`
-//! has planned.
+//! Its files are read through the partition's device. The only writing here is `bless` and `next_boot`: whole sectors that
+//! `contract::fat32::edit` has planned.
 
 mod bless;
+mod next_boot;
 mod records;
+#[cfg(test)]
+mod testing;
 
 pub(crate) use bless::{APPLET, run};
 
@@ -24,7 +27,7 @@ use uuid::Uuid;
 
 /// Why the boot records can't be read or written.
 #[derive(Debug, thiserror::Error)]
-enum EspError {
+pub(crate) enum EspError {
     /// This boot's own command line or disks.
     #[error("what this boot is from can't be told")]
     Facts(#[from] crate::facts::FactError),
@@ -52,6 +55,17 @@ enum EspError {
         #[source]
         source: EditError,
     },
+    /// No records, or no slot in them.
+    #[error("the EFI system partition {} has no boot records for this firmware", .0.display())]
+    NoRecords(PathBuf),
+    /// A slot that is not whole.
+    #[error("the EFI system partition {} has no {file}", path.display())]
+    Missing {
+        /// Its path.
+        path: PathBuf,
+        /// The file.
+        file: String,
+    },
 }
 
 /// The ESP of the boot: the one that the loader names, else that of the disk with the root.
@@ -70,11 +84,11 @@ pub(crate) fn device<'d>(
     }
 }
 
-/// The ESP of this boot.
-struct Esp {
+/// The ESP of this boot, or of a disk that it hands over to.
+pub(crate) struct Esp {
     path: PathBuf,
     size: u64,
-    /// The slot that the root of this boot is in, by the partition's name.
+    /// The slot that the root of this boot is in, by the partition's name, if it is on the same disk.
     slot: Option<Slot>,
 }
 
@@ -90,6 +104,12 @@ impl Esp {
             size: device.sectors.saturating_mul(512),
             slot: slot.and_then(|slot| Slot::of_root_label(&slot.label)),
         })
+    }
+
+    /// A disk's.
+    pub(crate) fn of(partition: &BlockDevice) -> Self {
+        let path = Path::new("/dev").join(&partition.name);
+        Self { path, size: partition.sectors.saturating_mul(512), slot: None }
     }
 
     fn open(&self, write: bool) -> Result<File, EspError> {

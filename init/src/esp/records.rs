@@ -1,5 +1,6 @@
 //! Both encodings of the boot records, as they lie on a volume, and what blessing a slot changes in them.
 
+use super::bless::Wish;
 use kmimage_contract::Slot;
 use kmimage_contract::boot_records::BootRecords;
 use kmimage_contract::boot_records::grub::{self, EnvironmentBlock};
@@ -51,6 +52,21 @@ impl Records {
         match firmware {
             Firmware::Uefi => (!self.entries.is_empty()).then(|| uefi::records(&self.entries)),
             Firmware::Bios => self.block.as_ref().map(|(block, _)| block.records()),
+        }
+    }
+
+    /// What the loader of this firmware would boot next, and what it would write before. `None`: there is nothing to boot.
+    pub(super) fn next_boot(&self, firmware: Firmware) -> Option<(Slot, Option<Wish>)> {
+        match firmware {
+            Firmware::Uefi => uefi::next_boot(&self.entries).map(|(slot, change)| (slot, change.map(Wish::Entry))),
+            Firmware::Bios => {
+                let (block, bytes) = self.block.as_ref()?;
+                let next = block.records().next_boot()?;
+                let mut counted = block.clone();
+                counted.set_records(&next.after);
+                let write = (next.after != block.records()).then(|| counted.render_in(bytes.len()).ok()).flatten();
+                Some((next.slot, write.map(Wish::Block)))
+            }
         }
     }
 

@@ -51,7 +51,8 @@ fn read_one(name: String, identity: DiskIdentity, users: &[(PathBuf, &'static st
         return None;
     }
     // One that can't be read can't be judged, and so is not written to.
-    let content = look(&name, identity.size).unwrap_or_else(|error| Content::Foreign(format!("it can't be read: {error}")));
+    let content = look(&name, identity.size).map(|(content, _)| content);
+    let content = content.unwrap_or_else(|error| Content::Foreign(format!("it can't be read: {error}")));
     Some(Disk {
         sector_size: number("queue/logical_block_size")?,
         removable: number("removable") == Some(1),
@@ -63,8 +64,29 @@ fn read_one(name: String, identity: DiskIdentity, users: &[(PathBuf, &'static st
     })
 }
 
-/// What is on a disk of this size.
-fn look(name: &str, size: u64) -> io::Result<Content> {
+/// A disk with the finished installation of a medium.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Installation {
+    /// Its name in /dev.
+    pub disk: String,
+    /// The PARTUUID of its own ESP.
+    pub esp: Uuid,
+}
+
+/// The finished installations of the medium with this ESP. `medium` is its name in /dev.
+pub(crate) fn installations(esp: Uuid, medium: &str) -> Vec<Installation> {
+    let of_this_medium = |(name, identity): (String, DiskIdentity)| {
+        let (content, table) = look(&name, identity.size).ok()?;
+        let ours = content == Content::Kmimage { installed_from: Some(esp) };
+        let esp = own_esp(table.as_ref()?)?.uuid;
+        ours.then_some(Installation { disk: name, esp })
+    };
+    let others = devices::disks().into_iter().filter(|(name, identity)| name != medium && identity.size > 0);
+    others.filter_map(of_this_medium).collect()
+}
+
+/// What is on a disk of this size, and the table of its partitions.
+fn look(name: &str, size: u64) -> io::Result<(Content, Option<gpt::Table>)> {
     let file = File::open(Path::new("/dev").join(name))?;
     let length = size.min(LOOKED_AT);
     let read = |at: u64| {
@@ -73,15 +95,20 @@ fn look(name: &str, size: u64) -> io::Result<Content> {
     };
     let (begin, end) = (read(0)?, read(size - length)?);
     let table = block::read_table(name).map(|(found, _)| found.table);
-    Ok(match (content::judge(&begin, &end, table.as_ref()), table) {
-        (Content::Kmimage { .. }, Some(table)) => Content::Kmimage { installed_from: installed_from(&file, &table) },
+    let content = match (content::judge(&begin, &end, table.as_ref()), &table) {
+        (Content::Kmimage { .. }, Some(table)) => Content::Kmimage { installed_from: installed_from(&file, table) },
         (content, _) => content,
-    })
+    };
+    Ok((content, table))
+}
+
+fn own_esp(table: &gpt::Table) -> Option<&gpt::Partition> {
+    table.partitions.iter().find(|entry| entry.type_guid == Role::Esp.type_guid())
 }
 
 /// What the ESP of an installation says.
 fn installed_from(disk: &File, table: &gpt::Table) -> Option<Uuid> {
-    let esp = table.partitions.iter().find(|entry| entry.type_guid == Role::Esp.type_guid())?;
+    let esp = own_esp(table)?;
     let bytes = table.sector_size.bytes();
     let window = Window::new(disk, esp.first_lba.checked_mul(bytes)?, (esp.last_lba + 1 - esp.first_lba).checked_mul(bytes)?);
     let text = Volume::open(window).ok()??.read(INSTALLED_FROM, 64).ok()??;

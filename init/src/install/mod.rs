@@ -31,6 +31,7 @@ mod window;
 pub use choose::{Needs, Refusal, choose};
 pub use content::Content;
 pub use disks::Disk;
+pub(crate) use disks::{Installation, installations};
 
 use crate::{facts, failure};
 use act::InstallError;

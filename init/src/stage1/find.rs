@@ -10,6 +10,7 @@ use kmimage_contract::verity::partition_uuids;
 use kmimage_sys::poll;
 use kmimage_sys::uevent::{Received, UeventSocket};
 use std::collections::BTreeSet;
+use std::io;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -120,8 +121,17 @@ pub(super) fn wait(
             drivers.load_rest();
         }
         poll::readable(&[events.as_fd()], Some(ROUND)).map_err(Stage1Error::Devices)?;
-        while let Received::Event(_) | Received::Lost = events.receive().map_err(Stage1Error::Devices)? {}
+        drain(events).map_err(Stage1Error::Devices)?;
     }
+}
+
+/// Takes all announcements that there are; whether there was any.
+pub(super) fn drain(events: &UeventSocket) -> io::Result<bool> {
+    let mut any = false;
+    while let Received::Event(_) | Received::Lost = events.receive()? {
+        any = true;
+    }
+    Ok(any)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod drivers;
 mod find;
+mod hand_over;
 mod media;
 mod switch;
 mod verity;
@@ -67,6 +68,9 @@ pub enum Stage1Error {
         /// Another one.
         second: String,
     },
+    /// The disk that has the medium's system does not start.
+    #[error(transparent)]
+    HandOver(#[from] hand_over::HandOverError),
     /// A partition could not be read.
     #[error("reading {device}")]
     Read {
@@ -132,6 +136,10 @@ fn boot() -> Result<Infallible, Stage1Error> {
     mount_efivarfs();
     let wanted = Wanted { root_hash: parameters.root_hash, esp: parameters.esp.or_else(efi::loader_partition) };
     let root = find::wait(&wanted, &mut drivers, &events, &mut consoles)?;
+    if hand_over::is_wanted(&parameters) {
+        phase("hand-over");
+        hand_over::hand_over(&root, &parameters, &mut drivers, &events, &mut consoles)?;
+    }
     phase("verity");
     let device = verity::open(&root, &wanted.root_hash)?;
     let new_root = Path::new(NEW_ROOT);
