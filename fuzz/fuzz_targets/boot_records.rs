@@ -17,8 +17,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     if let (Some(name), Ok(entry)) = (EntryName::parse(name), BootEntry::parse(text)) {
         assert_eq!(EntryName::parse(&name.render()), Some(name));
         let slot = name.slot;
-        let _ = uefi::counted(name);
         let entries = [Listed { name, entry }];
+        assert_eq!(uefi::next_boot(&entries).map(|(next, _)| next), Some(slot));
         let _ = uefi::bless(&entries, slot);
         assert!(uefi::records(&entries).stand_for(slot));
     }
