@@ -83,7 +83,7 @@ boot/a/initramfs: 900000 bytes
 boot/a/vmlinuz: 2000000 bytes
 boot/grub/boot.img: 440 bytes
 boot/grub/core.img: 150016 bytes
-boot/grub/grub.cfg: 1257 bytes
+boot/grub/grub.cfg: 1531 bytes
 boot/grub/slots.env: "# GRUB Environment Block\ngood=a\n", 1024
 loader/entries.srel: "type1\n"
 loader/entries/kmimage-a.conf: "title kmimage base 0.1.0 (a)\nsort-key kmimage\nversion 1\nefi /EFI/kmimage/a.efi\n"
