@@ -69,7 +69,12 @@ pub(crate) fn main() {
     println!("| one SHA-256 pass over the raw image | {pass:.2} | |");
     println!("| one overlay file changed | {one_file:.2} | <= {:.2} (10 % of cold, and the pass) |", full / 10.0 + pass);
     println!("\n| peak memory | MiB | target |\n|---|---|---|");
-    for (name, runs) in [("cold build", &cold), ("cold build with the ISO", &with_iso), ("nothing changed", &same), ("one overlay file changed", &changed)] {
+    for (name, runs) in [
+        ("cold build", &cold),
+        ("cold build with the ISO", &with_iso),
+        ("nothing changed", &same),
+        ("one overlay file changed", &changed),
+    ] {
         println!("| {name} | {:.0} | <= 400 |", peak(runs));
     }
     println!("\n| stage | cold s | one file changed s |\n|---|---|---|");
