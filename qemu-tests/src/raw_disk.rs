@@ -78,16 +78,33 @@ impl RawDisk {
     /// The names of systemd-boot's entries, sorted, after the checker has found nothing on the ESP.
     pub fn entries(&self) -> Vec<String> {
         self.check_esp();
-        let listing = self.mtools("mdir", &["-b", "::loader/entries"]);
-        let mut names: Vec<String> =
-            listing.lines().filter_map(|line| line.trim().rsplit_once('/')).map(|(_, name)| name.to_owned()).collect();
-        names.sort();
-        names
+        let files = self.files();
+        files.iter().filter_map(|path| path.strip_prefix("loader/entries/")).map(str::to_owned).collect()
+    }
+
+    /// The paths of the ESP's files, sorted.
+    pub fn files(&self) -> Vec<String> {
+        let listing = self.mtools("mdir", &["-b", "-/", "::"]);
+        let paths = listing.lines().filter_map(|line| line.trim().strip_prefix("::/")).filter(|path| !path.ends_with('/'));
+        let mut paths: Vec<String> = paths.map(str::to_owned).collect();
+        paths.sort();
+        paths
     }
 
     /// The ESP as the checker of dosfstools sees it: without a fault.
     pub fn check_esp(&self) {
         let volume = extract(&self.path, &self.esp, &self.scratch("esp"));
         run(program("fsck.fat").arg("-n").arg(&volume));
+    }
+
+    /// Whether these bytes are anywhere on the ESP, in a file or not.
+    pub fn esp_holds(&self, text: &str) -> bool {
+        let volume = extract(&self.path, &self.esp, &self.scratch("esp"));
+        let status = program("grep").args(["--quiet", "--text", "--fixed-strings", text]).arg(&volume).status().expect("grep");
+        match status.code() {
+            Some(0) => true,
+            Some(1) => false,
+            _ => panic!("grep: {status}"),
+        }
     }
 }

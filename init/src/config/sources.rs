@@ -10,6 +10,7 @@ use super::volume::{Volume, VolumeError};
 use crate::facts::block::BlockDevice;
 use crate::failure;
 use kmimage_contract::cmdline::BootParameters;
+use kmimage_contract::fat32::edit::begins_erased;
 use kmimage_contract::machine_config::MAX_SIZE;
 use kmimage_contract::paths::ESP_MACHINE_CONFIG;
 use std::fs::File;
@@ -212,12 +213,16 @@ pub fn fw_cfg(root: &Path) -> Look {
     }
 }
 
-/// The boot disk's ESP: that of the boot loader, else that of the disk with the root.
+/// The boot disk's ESP: that of the boot loader, else that of the disk with the root. A document that was adopted is erased there
+/// ([`crate::esp`]); what a power cut leaves of it is none.
 pub fn esp(root: &Path, parameters: &BootParameters, loader: Option<Uuid>, devices: &[BlockDevice]) -> Look {
     let Some(esp) = crate::esp::device(parameters, loader, devices) else {
         return Look::Absent("no ESP on the boot disk".into());
     };
     match read_file(&device_path(root, &esp.name), ESP_MACHINE_CONFIG) {
+        Ok(Some(Some(bytes))) if begins_erased(&bytes) => {
+            Look::Absent(format!("/{ESP_MACHINE_CONFIG} on the ESP, /dev/{}, is erased in part", esp.name))
+        }
         Ok(Some(Some(bytes))) => Finding::plain(Kind::Esp, "esp", ESP_MACHINE_CONFIG, bytes).into(),
         Ok(Some(None)) => Look::Absent(format!("no /{ESP_MACHINE_CONFIG} on the ESP, /dev/{}", esp.name)),
         Ok(None) => Look::Absent(format!("the ESP, /dev/{}, has no FAT", esp.name)),

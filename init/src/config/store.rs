@@ -3,7 +3,7 @@
 //! Files are written beside and renamed, and on `state` flushed with their folder: after a power cut there is the old one or the new.
 
 use super::platform::Platform;
-use crate::facts;
+use crate::facts::{self, mounts::Mount};
 use kmimage_contract::machine_config::{self, MachineConfig, MachineConfigError};
 use kmimage_contract::paths;
 use serde::{Deserialize, Serialize};
@@ -63,9 +63,14 @@ impl Store {
 
     /// Whether `state` is mounted: without it nothing is kept.
     pub fn has_state(&self) -> bool {
+        self.has_state_on("")
+    }
+
+    /// The same for a `state` whose device has such a name.
+    fn has_state_on(&self, device: &str) -> bool {
+        let is_state = |mount: &Mount| mount.target == Path::new(paths::STATE) && mount.source.starts_with(device);
         // Below another root there are no mounts, and the folder is what counts.
-        let mounted =
-            || facts::mounts::read().is_ok_and(|mounts| mounts.iter().any(|mount| mount.target == Path::new(paths::STATE)));
+        let mounted = || facts::mounts::read().is_ok_and(|mounts| mounts.iter().any(is_state));
         if self.root == Path::new("/") { mounted() } else { self.at(paths::STATE).is_dir() }
     }
 
@@ -80,6 +85,20 @@ impl Store {
             return Ok(None);
         }
         load(&self.kept())
+    }
+
+    /// The same where the next boot finds it: on a disk, which has it for certain when this returns.
+    pub fn load_lasting(&self) -> io::Result<Option<Kept>> {
+        // A machine that runs from a medium has its `state` in memory.
+        if !self.has_state_on("/dev/") {
+            return Ok(None);
+        }
+        let (kept, folder) = (self.load()?, self.kept());
+        if kept.is_some() {
+            File::open(folder.join(DOCUMENT))?.sync_all()?;
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(kept)
     }
 
     /// The platform data on `state`; what can't be read is none.

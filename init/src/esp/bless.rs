@@ -1,26 +1,30 @@
-//! init's child `bless`: the slot that this boot is from has proven itself, so the boot records say that it is the good one.
+//! init's child `bless`: the slot that this boot is from has proven itself, so the boot records say that it is the good one; and a
+//! machine config on the ESP that was adopted is erased ([`super::adopted`]).
 //!
 //! It runs once the machine is ready: for an image that joins a cluster that is when its node was seen Ready, and until then the slot
 //! that was good before stays what the boot loader comes back to. Both loaders' records are brought to the same, that of the firmware
 //! of this boot first; each is one sector. A slot that the records did not choose (somebody picked it in a menu) changes nothing. It says
-//! on its standard output one of
+//! on its standard output one of the first three, and one of the others where there was something to erase:
 //! ```text
-//! blessed slot=b wrote=uefi,grub          what was written; `nothing` where the records said so already
-//! unblessed slot=a reason=<text>          the slot is not for these records to judge
-//! bless-failed slot=a cause=<text>        it is tried again
+//! blessed slot=b wrote=uefi,grub                       what was written; `nothing` where the records said so already
+//! unblessed slot=a reason=<text>                       the slot is not for these records to judge
+//! bless-failed slot=a cause=<text>                     it is tried again
+//! esp erased=/kmimage/machine.toml                     the machine config is on `state` alone
+//! erase-failed file=/kmimage/machine.toml cause=<text> it is tried again
 //! ```
 
 use super::records::{Firmware, Records};
 use super::{Esp, EspError};
+use crate::config::store::Store;
 use crate::failure;
+use kmimage_contract::Slot;
 use kmimage_contract::boot_records::grub;
 use kmimage_contract::boot_records::uefi::{Change, DIRECTORY, EntryName};
 use kmimage_contract::fat32::edit::{EditError, Fat32, Plan};
+use kmimage_contract::paths::{self, ESP_MACHINE_CONFIG};
 use kmimage_contract::state_line::{Ready, StateLine};
-use kmimage_contract::{Slot, paths};
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -35,20 +39,35 @@ pub(crate) fn run(_: &[String]) -> ExitCode {
         let _ = writeln!(std::io::stderr(), "{} does not say which slot is proven", paths::READY);
         return ExitCode::FAILURE;
     };
-    let blessed = match Esp::find() {
+    let (blessed, erased) = match Esp::find() {
+        Ok(esp) => {
+            let blessed = esp.bless(slot, Firmware::of_this_machine());
+            let kept = Store::new(Path::new("/")).load_lasting().map_err(EspError::Kept);
+            (blessed, kept.and_then(|kept| esp.erase_adopted(kept.as_ref())))
+        }
         // An install medium in a drive that shows none; trying again would find nothing else.
-        Err(EspError::Absent) => Ok(Outcome::NotOurs(EspError::Absent.to_string())),
-        esp => esp.and_then(|esp| esp.bless(slot, Firmware::of_this_machine())),
+        Err(EspError::Absent) => (Ok(Outcome::NotOurs(EspError::Absent.to_string())), Ok(false)),
+        Err(error) => (Err(error), Ok(false)),
     };
-    let line = match &blessed {
-        Ok(Outcome::Good(wrote)) if wrote.is_empty() => StateLine::new("blessed").with("slot", slot).with("wrote", "nothing"),
-        Ok(Outcome::Good(wrote)) => StateLine::new("blessed").with("slot", slot).with("wrote", wrote.join(",")),
-        Ok(Outcome::NotOurs(reason)) => StateLine::new("unblessed").with("slot", slot).with("reason", reason),
-        Err(error) => StateLine::new("bless-failed").with("slot", slot).with("cause", failure::chain(error)),
-    };
+    let file = format!("/{ESP_MACHINE_CONFIG}");
+    let lines = [
+        Some(match &blessed {
+            Ok(Outcome::Good(wrote)) if wrote.is_empty() => StateLine::new("blessed").with("slot", slot).with("wrote", "nothing"),
+            Ok(Outcome::Good(wrote)) => StateLine::new("blessed").with("slot", slot).with("wrote", wrote.join(",")),
+            Ok(Outcome::NotOurs(reason)) => StateLine::new("unblessed").with("slot", slot).with("reason", reason),
+            Err(error) => StateLine::new("bless-failed").with("slot", slot).with("cause", failure::chain(error)),
+        }),
+        match &erased {
+            Ok(true) => Some(StateLine::new("esp").with("erased", file)),
+            Ok(false) => None,
+            Err(error) => Some(StateLine::new("erase-failed").with("file", file).with("cause", failure::chain(error))),
+        },
+    ];
     let mut output = std::io::stdout();
-    let _ = writeln!(output, "{line}").and_then(|()| output.flush());
-    if blessed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    for line in lines.into_iter().flatten() {
+        let _ = writeln!(output, "{line}").and_then(|()| output.flush());
+    }
+    if blessed.is_ok() && erased.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// What became of it.
@@ -92,9 +111,7 @@ impl Esp {
 
     pub(super) fn write(&self, file: &File, wish: &Wish) -> Result<(), EspError> {
         let epoch = jiff::Timestamp::now().as_second();
-        let plan = self.with(file, |volume| wish.plan(volume, epoch))?;
-        let written = plan.carry_out(|offset, bytes| file.write_all_at(bytes, offset), || file.sync_data());
-        written.map_err(|source| self.failed(source))
+        self.change(file, |volume| wish.plan(volume, epoch))
     }
 }
 

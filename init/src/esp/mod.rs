@@ -1,8 +1,10 @@
 //! The boot disk's EFI system partition: found, and what its boot records say. Never mounted; `contract` reads and plans.
 //!
-//! Its files are read through the partition's device. The only writing here is `bless` and `next_boot`: whole sectors that
-//! `contract::fat32::edit` has planned.
+//! Its files are read through the partition's device. Writing is whole sectors that `contract::fat32::edit` has planned, one after the
+//! other: before process 1 by `next_boot`, then by one child alone, `bless`. It makes the slot that proved itself the good one, and erases
+//! the machine config that was adopted.
 
+mod adopted;
 mod bless;
 mod next_boot;
 mod records;
@@ -16,7 +18,7 @@ use crate::facts::{cmdline, efi};
 use kmimage_contract::Slot;
 use kmimage_contract::cmdline::BootParameters;
 use kmimage_contract::disk_layout::Role;
-use kmimage_contract::fat32::edit::{EditError, Fat32};
+use kmimage_contract::fat32::edit::{EditError, Fat32, Plan};
 use kmimage_contract::verity::partition_uuids;
 use records::{Firmware, Records};
 use std::fs::File;
@@ -25,7 +27,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// Why the boot records can't be read or written.
+/// Why the ESP can't be read or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EspError {
     /// This boot's own command line or disks.
@@ -34,6 +36,9 @@ pub(crate) enum EspError {
     /// The command line is not an image's.
     #[error("the kernel command line")]
     Cmdline(#[from] kmimage_contract::cmdline::CmdlineError),
+    /// What the machine keeps itself.
+    #[error("the machine config on state")]
+    Kept(#[source] io::Error),
     /// No such partition.
     #[error("the boot disk has no EFI system partition")]
     Absent,
@@ -125,6 +130,12 @@ impl Esp {
         let read = |offset: u64, bytes: &mut [u8]| file.read_exact_at(bytes, offset);
         let fail = |source| EspError::Volume { path: self.path.clone(), source };
         Fat32::open(&read, self.size).and_then(|fat| what(&fat)).map_err(fail)
+    }
+
+    /// Plans a change of the file system and writes it, flushed step by step.
+    fn change(&self, file: &File, plan: impl FnOnce(&Fat32<'_>) -> Result<Plan<'static>, EditError>) -> Result<(), EspError> {
+        let written = self.with(file, plan)?.carry_out(|offset, bytes| file.write_all_at(bytes, offset), || file.sync_data());
+        written.map_err(|source| self.failed(source))
     }
 }
 

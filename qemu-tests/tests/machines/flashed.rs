@@ -1,4 +1,5 @@
-//! A stick that `kmimage flash` wrote, in a machine: it boots from USB with the config that came along, and `var` has the stick's room.
+//! A stick that `kmimage flash` wrote, in a machine: it boots from USB with the config that came along, `var` has the stick's room, and
+//! once the machine is ready with its config that is nowhere on the ESP.
 //! What flash does with sticks that lie or fail is in builder/tests/flash.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
@@ -8,6 +9,9 @@ use kmimage_qemu_tests::disk::partitions;
 use kmimage_qemu_tests::foreign::{program, run};
 use kmimage_qemu_tests::guest::Guest;
 use kmimage_qemu_tests::image::{artefact, kmimage, test};
+use kmimage_qemu_tests::output::Mark;
+use kmimage_qemu_tests::raw_disk::RawDisk;
+use kmimage_qemu_tests::vm::BOOT;
 use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1 << 20;
@@ -27,6 +31,8 @@ impl Drop for Loop {
     }
 }
 
+const SECRET: &str = "abcdef.0123456789abcdef";
+
 #[test]
 fn vm_a_flashed_stick_boots_with_its_config() {
     let folder = tempfile::tempdir().unwrap();
@@ -34,19 +40,44 @@ fn vm_a_flashed_stick_boots_with_its_config() {
     let (stick, config) = (folder.path().join("stick.raw"), folder.path().join("node.toml"));
     let size = fs_err::metadata(&image).unwrap().len() + 300 * MIB;
     fs_err::File::create(&stick).unwrap().set_len(size).unwrap();
-    fs_err::write(&config, "version = 1\n[machine]\nhostname = \"by-stick\"\n").unwrap();
+    let file = format!("[[file]]\npath = \"/etc/token\"\ncontent = \"{SECRET}\"\n");
+    // So long that it does not fit a cluster.
+    let document = format!("version = 1\n[machine]\nhostname = \"by-stick\"\n{file}{}", format!("# {SECRET}\n").repeat(1000));
+    fs_err::write(&config, document).unwrap();
     let device = Loop::over(&stick);
     run(kmimage().args(["flash", "--quiet", "--config"]).arg(&config).arg("--serial").arg(&stick).arg(&image).arg(&device.0));
     drop(device);
     let var = |disk: &Path| partitions(disk).into_iter().find(|partition| partition.name == "var").expect("var").len;
     assert_eq!(var(&stick), var(&image) + 300 * MIB);
 
-    let mut vm = Guest::test().disk_file(&stick).on(Chipset::Q35, DiskBus::Usb).user_network().start();
+    let flashed = RawDisk::of(&stick);
+    assert!(flashed.files().contains(&"kmimage/machine.toml".to_owned()) && flashed.esp_holds(SECRET));
+    drop(flashed);
+
+    let guest = || Guest::test().disk_file(&stick).on(Chipset::Q35, DiskBus::Usb).user_network();
+    let vm = guest().start();
     let ready = vm.ready();
     assert_eq!(ready.config, "esp");
     let mut probe = vm.probe();
     assert_eq!(probe.read("/etc/hostname"), "by-stick\n");
     assert!(probe.space("/var").total > 300 * MIB);
+    drop(probe);
+    let erased = vm.state_after(Mark::default(), "esp", BOOT, |_| true);
+    assert_eq!(erased.get("erased"), Some("/kmimage/machine.toml"), "{erased}");
+    vm.assert_no_crash();
+    // No clean end: what was erased is so on the stick.
+    drop(vm);
+    let adopted = RawDisk::of(&stick);
+    assert!(!adopted.files().iter().any(|path| path.starts_with("kmimage/")), "{:?}", adopted.files());
+    assert!(!adopted.esp_holds(SECRET));
+    adopted.check_esp();
+    drop(adopted);
+
+    let mut vm = guest().start();
+    assert_eq!(vm.ready().config, "state");
+    let mut probe = vm.probe();
+    assert_eq!(probe.read("/etc/hostname"), "by-stick\n");
+    assert_eq!(probe.read("/etc/token"), SECRET);
     drop(probe);
     vm.power_off();
     vm.assert_no_crash();

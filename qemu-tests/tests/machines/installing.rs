@@ -57,6 +57,9 @@ fn installs_and_runs_from_the_disk(order: &Order, size: &str, machine: impl for<
     // The slot that the disk's records name is the one that runs, also where no loader has read them.
     let blessed = vm.state_after(installed, "blessed", INSTALLATION, |_| true);
     assert_eq!((blessed.get("slot"), blessed.get("wrote")), (Some("a"), Some("nothing")), "{blessed}");
+    // The installer put the config on the disk; `state` has it now, and it came by the seed besides.
+    let erased = vm.state_after(installed, "esp", INSTALLATION, |_| true);
+    assert_eq!(erased.get("erased"), Some("/kmimage/machine.toml"), "{erased}");
     let mut probe = vm.probe();
     assert_eq!(probe.read("/etc/hostname"), "installed\n");
     assert!(probe.space("/var").total > 2 << 30, "var has not grown to the end of the disk");

@@ -15,8 +15,8 @@ use kmimage_qemu_tests::image::{artefact, base};
 use kmimage_qemu_tests::vm::Vm;
 use std::time::Duration;
 
-/// A boot takes 8 to 15 s under software emulation on an idle host; a loaded one gets ten times that.
-const BOOT: Duration = Duration::from_secs(180);
+/// A boot takes 8 to 15 s under software emulation on an idle host; a loaded one gets twenty times that.
+const BOOT: Duration = Duration::from_secs(300);
 
 fn boots(bios: Bios, chipset: Chipset, bus: DiskBus, ending: &str) {
     let image = Some(artefact(base(), ending));

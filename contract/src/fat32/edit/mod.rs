@@ -13,6 +13,7 @@ mod remove;
 mod rename;
 mod volume;
 
+pub use remove::begins_erased;
 pub use volume::Fat32;
 
 use std::borrow::Cow;
