@@ -55,7 +55,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SERIAL")]
     serial: Option<String>,
     /// A machine config to put onto the device's EFI system partition, as /kmimage/machine.toml; `-` reads standard input. It is judged
-    /// first. It lies there readable until a machine has taken it.
+    /// first. It lies there readable until a machine has taken it; on an install medium it stays.
     #[arg(long, value_name = "FILE", conflicts_with = "list")]
     config: Option<PathBuf>,
     /// Leave the device in the machine when it is written.
@@ -112,10 +112,8 @@ fn machine_config(file: &Path, image: &Image, report: Reporter<'_>) -> Result<Ve
     let document = read(file).map_err(|source| ConfigError::Read { path: file.to_owned(), source })?;
     let secrets = config::judge(&name_of(file), &document)?.secret_keys();
     if !secrets.is_empty() {
-        let text = format!(
-            "whoever holds the device can read the config's secrets ({}) until a machine has taken it",
-            secrets.join(", ")
-        );
+        let until = if config::is_kept(image) { " until a machine has taken it" } else { ": on an install medium they stay" };
+        let text = format!("whoever holds the device can read the config's secrets ({}){until}", secrets.join(", "));
         report(Event::Warning(text));
     }
     let epoch = source_date_epoch()?.unwrap_or(0);

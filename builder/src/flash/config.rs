@@ -1,7 +1,7 @@
 //! A machine config onto the EFI system partition of what is written: laid over the image, so that it is written and read back with it.
 //!
-//! Bare metal has no cloud to hand a config over; init reads it from there. It lies there readable until a machine has taken it. The image
-//! file itself stays as it is.
+//! Bare metal has no cloud to hand a config over; init reads it from there. It lies there readable until a machine that keeps it has taken
+//! it. The image file itself stays as it is.
 
 use super::image::Image;
 use crate::failure::{Classified, Kind, io_kind};
@@ -63,6 +63,13 @@ impl Classified for ConfigError {
 /// Judges a document as the machine will; `name` is what errors call it.
 pub fn judge(name: &str, document: &[u8]) -> Result<MachineConfig, ConfigError> {
     Ok(machine_config::parse(name, document, None)?)
+}
+
+/// Whether a machine that runs from this image keeps its config elsewhere, and erases it on the ESP then. One that runs from an install
+/// medium keeps nothing.
+pub fn is_kept(image: &Image) -> bool {
+    let partitions = image.table().map(|found| found.table.partitions.as_slice()).unwrap_or_default();
+    partitions.iter().any(|partition| partition.type_guid == Role::State.type_guid() && partition.name == Role::State.name())
 }
 
 /// What to lay over the image. `epoch` is the file's time, in seconds since 1970.

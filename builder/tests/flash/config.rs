@@ -12,18 +12,21 @@ use uuid::Uuid;
 const CONFIG: &str = "version = 1\n[machine]\nhostname = \"node-1\"\n";
 const ESP: u64 = 64 * MIB;
 
-/// A disk with an EFI system partition of 64 MiB at 1 MiB, laid out as `build` does it.
-fn image_with_esp(path: &Path) {
-    let partition = Partition {
-        number: 1,
-        type_guid: Role::Esp.type_guid(),
-        uuid: Uuid::from_u128(5),
-        first_lba: 2048,
-        last_lba: 65 * 2048 - 1,
+/// A disk with an EFI system partition of 64 MiB at 1 MiB, laid out as `build` does it, and behind it perhaps one for what a machine keeps.
+fn image_with_esp(path: &Path, state: bool) {
+    let partition = |number, role: Role, first_lba, last_lba| Partition {
+        number,
+        type_guid: role.type_guid(),
+        uuid: Uuid::from_u128(5 + u128::from(number)),
+        first_lba,
+        last_lba,
         attributes: 0,
-        name: "esp".into(),
+        name: role.name().into(),
     };
-    let table = Table::new(Uuid::from_u128(6), SectorSize::B512, 66 * 2048, vec![partition]).encode().unwrap();
+    let esp = partition(1, Role::Esp, 2048, 65 * 2048 - 1);
+    let state = state.then(|| partition(2, Role::State, 65 * 2048, 65 * 2048 + 1023));
+    let partitions = [esp].into_iter().chain(state).collect();
+    let table = Table::new(Uuid::from_u128(6), SectorSize::B512, 66 * 2048, partitions).encode().unwrap();
     let file = File::create(path).unwrap();
     file.set_len(66 * MIB).unwrap();
     file.write_all_at(&table.primary, 0).unwrap();
@@ -42,7 +45,7 @@ fn image_with_esp(path: &Path) {
 #[test]
 fn tools_a_config_is_on_the_esp_and_nowhere_else() {
     let binary = binary();
-    image_with_esp(&binary.path("image.raw"));
+    image_with_esp(&binary.path("image.raw"), true);
     let before = bytes(&binary.path("image.raw"), 0, 66 * MIB);
     let secret = format!("{CONFIG}[[file]]\npath = \"/etc/app/key\"\nmode = \"0600\"\ncontent = \"hunter2\"\n");
     binary.write("node-1.toml", &secret);
@@ -65,12 +68,18 @@ fn tools_a_config_is_on_the_esp_and_nowhere_else() {
     // Without one, the next flash leaves nothing of it.
     binary.succeed(&["flash", "--serial", name, "image.raw", path]);
     assert!(bytes(&stick.file, MIB, ESP) == before[1 << 20..65 << 20]);
+
+    // A machine that runs from a medium keeps no config, so it erases none.
+    image_with_esp(&binary.path("medium.iso"), false);
+    let outcome = binary.succeed(&["flash", "--config", "node-1.toml", "--serial", name, "medium.iso", path]);
+    let warning = "can read the config's secrets (file.content (/etc/app/key)): on an install medium they stay\n";
+    assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
 }
 
 #[test]
 fn a_config_that_does_not_hold_or_fit_is_refused() {
     let binary = binary();
-    image_with_esp(&binary.path("image.raw"));
+    image_with_esp(&binary.path("image.raw"), true);
     image(&binary.path("noise.raw"), SectorSize::B512);
     binary.write("bad.toml", "version = 1\nhostnam = \"x\"\n");
     binary.write("good.toml", CONFIG);
