@@ -73,12 +73,20 @@ fn vm_a_flashed_stick_boots_with_its_config() {
     adopted.check_esp();
     drop(adopted);
 
+    // What a power cut in the erasing leaves: it is no config, and goes, too.
+    let esp = partitions(&stick).into_iter().find(|partition| partition.name == "esp").expect("esp").offset;
+    let zeros = folder.path().join("zeros");
+    fs_err::write(&zeros, [vec![0; 512], SECRET.repeat(100).into_bytes()].concat()).unwrap();
+    let volume = format!("{}@@{esp}", stick.display());
+    run(program("mcopy").args(["-i", &volume]).arg(&zeros).arg("::kmimage/machine.toml"));
     let mut vm = guest().start();
     assert_eq!(vm.ready().config, "state");
+    vm.state_after(Mark::default(), "esp", BOOT, |line| line.get("erased") == Some("/kmimage/machine.toml"));
     let mut probe = vm.probe();
     assert_eq!(probe.read("/etc/hostname"), "by-stick\n");
     assert_eq!(probe.read("/etc/token"), SECRET);
     drop(probe);
     vm.power_off();
     vm.assert_no_crash();
+    assert!(!RawDisk::of(&stick).esp_holds(SECRET));
 }
