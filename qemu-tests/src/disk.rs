@@ -55,12 +55,13 @@ pub fn extract(image: &Path, partition: &Partition, to: &Path) -> PathBuf {
     source.seek(SeekFrom::Start(partition.offset)).expect("seek");
     let mut target = fs_err::File::create(to).expect("a file");
     target.set_len(partition.len).expect("a length");
-    let mut buffer = vec![0; 1 << 20];
+    let zeros = vec![0; 1 << 20];
+    let mut buffer = zeros.clone();
     let mut left = partition.len;
     while left > 0 {
         let chunk = &mut buffer[..left.min(1 << 20) as usize];
         source.read_exact(chunk).expect("read");
-        if chunk.iter().any(|&byte| byte != 0) {
+        if *chunk != zeros[..chunk.len()] {
             target.write_all(chunk).expect("write");
         } else {
             target.seek(SeekFrom::Current(chunk.len() as i64)).expect("seek");

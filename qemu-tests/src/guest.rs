@@ -16,7 +16,7 @@ use crate::image;
 use crate::netns::Netns;
 use crate::replay;
 use crate::vm::{Sockets, Vm};
-use kmimage::run::machine::{Accelerator, Bios, Chipset, DiskBus};
+use kmimage::run::machine::{Accelerator, Bios, Chipset, Disk, DiskBus, DiskFormat};
 use kmimage::run::qemu::{self, Request};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,9 @@ pub struct Guest<'a> {
     agent: bool,
     accelerator: Option<Accelerator>,
     further: Vec<OsString>,
+    raw: Option<PathBuf>,
     record: Option<PathBuf>,
+    disk_serial: Option<&'a str>,
     cards: usize,
     disks: usize,
     cds: usize,
@@ -60,7 +62,9 @@ impl<'a> Guest<'a> {
             agent: false,
             accelerator,
             further,
+            raw: None,
             record: None,
+            disk_serial: None,
             cards: 0,
             disks: 0,
             cds: 0,
@@ -89,7 +93,20 @@ impl<'a> Guest<'a> {
     /// With a raw disk that keeps what is written, and a record of every write and flush; see [`crate::replay`].
     pub fn recorded(mut self, disk: &Path, record: &Path) -> Self {
         self.record = Some(record.to_owned());
-        self.disk_file(disk)
+        self.raw_disk(disk)
+    }
+
+    /// With a raw disk that keeps what is written, on which there may be anything: nothing, or what a power cut has left.
+    pub fn raw_disk(mut self, disk: &Path) -> Self {
+        self.request.image = None;
+        self.raw = Some(disk.to_owned());
+        self
+    }
+
+    /// With this serial number of its disk.
+    pub fn disk_serial(mut self, serial: &'a str) -> Self {
+        self.disk_serial = Some(serial);
+        self
     }
 
     /// With so much memory.
@@ -267,6 +284,10 @@ impl<'a> Guest<'a> {
         let mut prepared = qemu::prepare(&self.request).unwrap_or_else(|error| panic!("{error}"));
         let sockets = Sockets::in_folder(prepared.folder());
         let machine = &mut prepared.machine;
+        if let Some(file) = &self.raw {
+            let (file, bus) = (file.clone(), self.request.bus);
+            machine.disk = Some(Disk { file, format: DiskFormat::Raw, bus, snapshot: false });
+        }
         machine.qmp = Some(sockets.qmp.clone());
         machine.user_network = self.user_network;
         machine.accelerator = self.accelerator.unwrap_or(machine.accelerator);
@@ -293,10 +314,14 @@ impl<'a> Guest<'a> {
             Some(netns) => netns.program(&prepared.qemu),
             None => program(&prepared.qemu),
         };
-        let drive = self.record.map(|record| replay::drive(self.request.image.as_deref().expect("a disk to record"), &record));
-        command.args(prepared.machine.arguments().into_iter().map(|argument| match &drive {
-            Some(drive) if argument.to_string_lossy().starts_with("if=none,id=disk0,") => drive.clone(),
-            _ => argument,
+        let drive = self.record.map(|record| replay::drive(self.raw.as_deref().expect("a disk to record"), &record));
+        command.args(prepared.machine.arguments().into_iter().map(|argument| {
+            let text = argument.to_string_lossy().into_owned();
+            match (&drive, self.disk_serial) {
+                (Some(drive), _) if text.starts_with("if=none,id=disk0,") => drive.clone(),
+                (_, Some(serial)) if text.contains(",drive=disk0,") => format!("{text},serial={serial}").into(),
+                _ => argument,
+            }
         }));
         Vm::spawn(command, prepared, sockets)
     }

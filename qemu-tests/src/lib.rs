@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod cluster;
 pub mod count;
+pub mod cut_disk;
 pub mod disk;
 pub mod foreign;
 pub mod guest;

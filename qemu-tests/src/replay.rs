@@ -68,16 +68,11 @@ impl Record {
         self.entries[..cut].iter().rposition(|entry| entry.flush).unwrap_or(0)
     }
 
-    /// Makes what a power cut before request `cut` leaves: writes into `disk`, which has the content before the record.
-    ///
-    /// # Panics
-    /// On any I/O error.
-    pub fn replay(&self, disk: &File, cut: usize, chance: &mut Chance) {
+    /// What a power cut before request `cut` leaves on the disk: requests in their order, and how many bytes from the begin of each.
+    pub fn kept(&self, cut: usize, chance: &mut Chance) -> Vec<(&Entry, u64)> {
         let sure = self.last_flush(cut);
-        for (number, entry) in self.entries[..cut].iter().enumerate() {
-            let Some(at) = entry.data else { continue };
-            let mut data = vec![0; entry.length as usize];
-            self.file.read_exact_at(&mut data, at).expect("an entry's data");
+        let written = self.entries[..cut].iter().enumerate().filter(|(_, entry)| entry.data.is_some());
+        let kept = written.map(|(number, entry)| {
             let kept = match () {
                 () if number < sure || entry.through => entry.length,
                 // Torn: its first blocks only. Each request may be; most are there or not.
@@ -87,7 +82,18 @@ impl Record {
                 }
                 () => entry.length * chance.below(2),
             };
-            disk.write_all_at(&data[..kept as usize], entry.offset).expect("a write");
+            (entry, kept)
+        });
+        kept.collect()
+    }
+
+    /// Makes what a power cut before request `cut` leaves: writes into `disk`, which has the content before the record.
+    ///
+    /// # Panics
+    /// On any I/O error.
+    pub fn replay(&self, disk: &File, cut: usize, chance: &mut Chance) {
+        for (entry, kept) in self.kept(cut, chance) {
+            disk.write_all_at(&self.data(entry)[..kept as usize], entry.offset).expect("a write");
         }
     }
 
@@ -97,11 +103,7 @@ impl Record {
     /// On any I/O error.
     pub fn replay_all(&self, disk: &File, cut: usize) {
         for entry in &self.entries[..cut] {
-            if let Some(at) = entry.data {
-                let mut data = vec![0; entry.length as usize];
-                self.file.read_exact_at(&mut data, at).expect("an entry's data");
-                disk.write_all_at(&data, entry.offset).expect("a write");
-            }
+            disk.write_all_at(&self.data(entry), entry.offset).expect("a write");
         }
     }
 
@@ -112,9 +114,22 @@ impl Record {
     pub fn data(&self, entry: &Entry) -> Vec<u8> {
         let mut data = vec![0; if entry.data.is_some() { entry.length as usize } else { 0 }];
         if let Some(at) = entry.data {
-            self.file.read_exact_at(&mut data, at).expect("an entry's data");
+            self.read_at(&mut data, at);
         }
         data
+    }
+
+    /// Bytes of the record itself.
+    pub(crate) fn read_at(&self, buffer: &mut [u8], at: u64) {
+        self.file.read_exact_at(buffer, at).expect("an entry's data");
+    }
+
+    /// The same requests in another order, or others left out: what a machine might have done.
+    ///
+    /// # Panics
+    /// When the record's file can't be opened once more.
+    pub fn with_entries(&self, entries: Vec<Entry>) -> Self {
+        Self { file: self.file.try_clone().expect("the record's file"), entries }
     }
 }
 
@@ -148,32 +163,39 @@ pub(crate) fn drive(disk: &Path, record: &Path) -> OsString {
     drive.into()
 }
 
+/// A record of these requests: first sector, sectors, flags, and what each byte of it is.
+#[cfg(test)]
+pub(crate) fn made(folder: &Path, requests: &[(u64, u64, u64, u8)]) -> Record {
+    let mut bytes = vec![0; 512];
+    bytes[0..8].copy_from_slice(&MAGIC.to_le_bytes());
+    bytes[8] = 1;
+    bytes[24..28].copy_from_slice(&512_u32.to_le_bytes());
+    bytes[16..24].copy_from_slice(&(requests.len() as u64).to_le_bytes());
+    for (sector, sectors, flags, letter) in requests {
+        let mut head = vec![0; 512];
+        for (at, value) in [*sector, *sectors, *flags, 0].into_iter().enumerate() {
+            head[at * 8..at * 8 + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        bytes.extend(head);
+        if flags & DISCARD == 0 {
+            bytes.extend(vec![*letter; *sectors as usize * 512]);
+        }
+    }
+    let path = folder.join("record");
+    std::fs::write(&path, bytes).unwrap();
+    Record::read(&path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// A record of: write A, write B, flush, write C through, write D, discard.
     fn record(folder: &Path) -> Record {
-        let mut bytes = vec![0; 512];
-        bytes[0..8].copy_from_slice(&MAGIC.to_le_bytes());
-        bytes[8] = 1;
-        bytes[24..28].copy_from_slice(&512_u32.to_le_bytes());
-        let requests: [(u64, u64, u64, u8); 6] =
-            [(0, 2, 0, b'A'), (2, 1, 0, b'B'), (0, 0, FLUSH, 0), (3, 1, FUA, b'C'), (4, 28, 0, b'D'), (0, 8, DISCARD, 0)];
-        bytes[16] = requests.len() as u8;
-        for (sector, sectors, flags, letter) in requests {
-            let mut head = vec![0; 512];
-            for (at, value) in [sector, sectors, flags, 0].into_iter().enumerate() {
-                head[at * 8..at * 8 + 8].copy_from_slice(&value.to_le_bytes());
-            }
-            bytes.extend(head);
-            if flags & DISCARD == 0 {
-                bytes.extend(vec![letter; sectors as usize * 512]);
-            }
-        }
-        let path = folder.join("record");
-        std::fs::write(&path, bytes).unwrap();
-        Record::read(&path)
+        made(
+            folder,
+            &[(0, 2, 0, b'A'), (2, 1, 0, b'B'), (0, 0, FLUSH, 0), (3, 1, FUA, b'C'), (4, 28, 0, b'D'), (0, 8, DISCARD, 0)],
+        )
     }
 
     fn cut(record: &Record, folder: &Path, at: usize, seed: u64) -> String {

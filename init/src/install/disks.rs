@@ -4,13 +4,13 @@ use super::content::{self, Content, LOOKED_AT};
 use super::window::Window;
 use crate::config::volume::Volume;
 use crate::devices;
-use crate::facts::{self, block, read_text};
-use kmimage_contract::disk_layout::Role;
+use crate::facts::{self, read_text};
+use kmimage_contract::disk_layout::{Role, medium};
 use kmimage_contract::disk_selector::DiskIdentity;
 use kmimage_contract::gpt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ fn read_one(name: String, identity: DiskIdentity, users: &[(PathBuf, &'static st
     let content = look(&name, identity.size).map(|(content, _)| content);
     let content = content.unwrap_or_else(|error| Content::Foreign(format!("it can't be read: {error}")));
     Some(Disk {
-        sector_size: number("queue/logical_block_size")?,
+        sector_size: sector_size(&name)?,
         removable: number("removable") == Some(1),
         read_only: number("ro") != Some(0),
         held: held(&name, &folder, users),
@@ -85,21 +85,43 @@ pub(crate) fn installations(esp: Uuid, medium: &str) -> Vec<Installation> {
     others.filter_map(of_this_medium).collect()
 }
 
+/// Bytes of a logical sector.
+fn sector_size(name: &str) -> Option<u64> {
+    read_text(&Path::new(CLASS).join(name).join("queue/logical_block_size")).ok()?.trim().parse().ok()
+}
+
 /// What is on a disk of this size, and the table of its partitions.
 fn look(name: &str, size: u64) -> io::Result<(Content, Option<gpt::Table>)> {
     let file = File::open(Path::new("/dev").join(name))?;
+    look_at(&file, size, sector_size(name).ok_or(io::ErrorKind::NotFound)?)
+}
+
+fn look_at(disk: &impl FileExt, size: u64, sector_size: u64) -> io::Result<(Content, Option<gpt::Table>)> {
     let length = size.min(LOOKED_AT);
     let read = |at: u64| {
         let mut bytes = vec![0; length as usize];
-        file.read_exact_at(&mut bytes, at).map(|()| bytes)
+        disk.read_exact_at(&mut bytes, at).map(|()| bytes)
     };
     let (begin, end) = (read(0)?, read(size - length)?);
-    let table = block::read_table(name).map(|(found, _)| found.table);
+    let table = medium::sector_sizes(sector_size)
+        .find_map(|sector_size| gpt::read(&mut Window::new(disk, 0, size), size, sector_size).ok())
+        .map(|found| found.table);
     let content = match (content::judge(&begin, &end, table.as_ref()), &table) {
-        (Content::Kmimage { .. }, Some(table)) => Content::Kmimage { installed_from: installed_from(&file, table) },
+        (Content::Kmimage { .. }, Some(table)) => Content::Kmimage { installed_from: installed_from(disk, table) },
         (content, _) => content,
     };
     Ok((content, table))
+}
+
+impl Content {
+    /// What is on a disk of `size` bytes in sectors of `sector_size`: by its begin, its end and its partition table, and where there is an
+    /// installation, by its ESP.
+    ///
+    /// # Errors
+    /// When its begin or its end can't be read.
+    pub fn on(disk: &impl FileExt, size: u64, sector_size: u64) -> io::Result<Self> {
+        look_at(disk, size, sector_size).map(|(content, _)| content)
+    }
 }
 
 fn own_esp(table: &gpt::Table) -> Option<&gpt::Partition> {
@@ -107,7 +129,7 @@ fn own_esp(table: &gpt::Table) -> Option<&gpt::Partition> {
 }
 
 /// What the ESP of an installation says.
-fn installed_from(disk: &File, table: &gpt::Table) -> Option<Uuid> {
+fn installed_from(disk: &impl FileExt, table: &gpt::Table) -> Option<Uuid> {
     let esp = own_esp(table)?;
     let bytes = table.sector_size.bytes();
     let window = Window::new(disk, esp.first_lba.checked_mul(bytes)?, (esp.last_lba + 1 - esp.first_lba).checked_mul(bytes)?);

@@ -1,25 +1,25 @@
-//! A part of a device, read as if it were a file of its own.
+//! A part of a device, or of a file, read as if it were a file of its own.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::FileExt;
 
 /// The bytes of `file` from `start` on, `len` of them.
 #[derive(Debug)]
-pub(super) struct Window<'a> {
-    file: &'a File,
+pub(super) struct Window<'a, F = File> {
+    file: &'a F,
     start: u64,
     len: u64,
     at: u64,
 }
 
-impl<'a> Window<'a> {
-    pub(super) fn new(file: &'a File, start: u64, len: u64) -> Self {
+impl<'a, F> Window<'a, F> {
+    pub(super) fn new(file: &'a F, start: u64, len: u64) -> Self {
         Self { file, start, len, at: 0 }
     }
 }
 
-impl Read for Window<'_> {
+impl<F: FileExt> Read for Window<'_, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.len.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let length = buffer.len().min(left);
@@ -30,7 +30,7 @@ impl Read for Window<'_> {
     }
 }
 
-impl Seek for Window<'_> {
+impl<F> Seek for Window<'_, F> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let at = match to {
             SeekFrom::Start(at) => Some(at),

@@ -10,6 +10,7 @@ use kmimage_contract::disk_layout::Role;
 use kmimage_contract::gpt::{self, SectorSize};
 use kmimage_contract::ledger::{COPY, Ledger, PLACES, Phase, ROOM};
 use kmimage_init::storage::{Content, Facts, Step, What, plan};
+use kmimage_qemu_tests::count::{self, CUT_BOOTS, CUTS};
 use kmimage_qemu_tests::foreign::{program, run};
 use kmimage_qemu_tests::guest::Guest;
 use kmimage_qemu_tests::image::{self, artefact};
@@ -24,11 +25,6 @@ const UUID: &str = "11111111-1111-4111-8111-111111111111";
 const MIB: u64 = 1 << 20;
 /// The size of the disk: larger than the image, so that the first boot grows var.
 const DISK: u64 = 2 << 30;
-
-fn number(variable: &str, few: u64, soak: u64) -> u64 {
-    let soaks = std::env::var("KMIMAGE_SOAK").is_ok_and(|value| value == "1");
-    std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(if soaks { soak } else { few })
-}
 
 /// Where a partition is on the disk, in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -173,10 +169,7 @@ fn data_begins(record: &Record, table: &[u8], folder: &Path) -> BTreeMap<&'stati
 
 #[test]
 fn vm_every_power_cut_of_the_first_boot_ends_in_a_working_machine() {
-    let clock = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    let (seed, cuts, boots) =
-        (number("KMIMAGE_SEED", clock, clock), number("KMIMAGE_CUTS", 100, 1000), number("KMIMAGE_CUT_BOOTS", 2, 20));
-    println!("KMIMAGE_SEED={seed} KMIMAGE_CUTS={cuts} KMIMAGE_CUT_BOOTS={boots}");
+    let (seed, cuts, boots) = (count::seed(), count::times_of(CUTS, 100, 1000), count::times_of(CUT_BOOTS, 2, 20));
     let folder = tempfile::tempdir().unwrap();
     let image = artefact(image::test(), ".raw");
     let mut table = vec![0; MIB as usize];

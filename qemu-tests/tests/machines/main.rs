@@ -9,6 +9,7 @@ mod disk_volume;
 mod figures;
 mod flashed;
 mod grub;
+mod install_cuts;
 mod installing;
 mod kernel_devices;
 mod kernel_failure;
