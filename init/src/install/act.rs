@@ -10,7 +10,8 @@
 //! | first sector: boot code, protective MBR | either nobody's or whole: it is one sector | goes on, or starts the disk |
 //! | mark taken away | whole | starts the disk |
 //!
-//! Every step is flushed before the next one begins.
+//! Every step is flushed before the next one begins. The kernel's cache writes the first sector with the block of 4 KiB that it is in; the
+//! block's other sectors get the bytes that they have.
 
 use super::STATE;
 use super::content::{self, LOOKED_AT, MARK_AT};

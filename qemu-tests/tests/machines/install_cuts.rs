@@ -63,22 +63,21 @@ fn judge_cuts(judge: &Judge<'_>, before: &File, record: &Record, seed: u64, cuts
     verdicts
 }
 
-/// The same judge finds what would be wrong with an installer that keeps no order.
-fn assert_that_a_wrong_order_is_found(judge: &Judge<'_>, before: &File, record: &Record, seed: u64) {
+/// The same judge finds what would be wrong with an installer that keeps no order: how many of 100 cuts are bad if the first sector is
+/// written too early, and without any flush.
+fn bad_cuts_of_a_wrong_order(judge: &Judge<'_>, before: &File, record: &Record, seed: u64) -> [usize; 2] {
     let mut early = record.entries.clone();
     let sector = early.remove(first_sector(record));
     early.insert(copies_begin(record), sector);
     let unflushed = record.entries.iter().map(|entry| Entry { flush: false, ..entry.clone() }).collect();
-    for (what, entries) in [("the first sector too early", early), ("no flushes", unflushed)] {
+    [early, unflushed].map(|entries| {
         let (other, mut chance) = (record.with_entries(entries), Chance::new(seed));
         let bad = (0..100).filter(|count| {
             let at = place(record, *count, &mut chance);
             judge.verdict(&CutDisk::cut(before, &other, at, &mut chance)).is_err()
         });
-        let bad = bad.count();
-        println!("{what}: {bad} of 100 cuts are bad");
-        assert!(bad > 10, "{what}: only {bad} of 100 cuts are found bad");
-    }
+        bad.count()
+    })
 }
 
 #[test]
@@ -99,7 +98,9 @@ fn vm_every_power_cut_of_an_installation_ends_in_another_run_or_in_a_disk_that_b
     for clean in [false, true] {
         assert!(verdicts.contains_key(&format!("{:?}", Verdict::Boots { clean })), "the cuts miss a case: {verdicts:?}");
     }
-    assert_that_a_wrong_order_is_found(&judge, &before, &record, seed);
+    let bad = bad_cuts_of_a_wrong_order(&judge, &before, &record, seed);
+    println!("the first sector too early, no flushes: {bad:?} of 100 cuts are bad");
+    assert!(bad.iter().all(|bad| *bad > 5), "a wrong order is not found: {bad:?} of 100");
 
     // Whether it installs again is what was judged before. Both happen on both firmwares.
     let mut chance = Chance::new(seed);
@@ -136,5 +137,7 @@ fn vm_every_power_cut_of_an_installation_over_another_system_ends_so_too() {
         assert!(verdicts.contains_key(&format!("{verdict:?}")), "the cuts miss a case: {verdicts:?}");
     }
     assert!(!verdicts.contains_key(&format!("{:?}", Verdict::Again(Content::Empty))), "{verdicts:?}");
-    assert_that_a_wrong_order_is_found(&judge, &before, &record, seed);
+    let bad = bad_cuts_of_a_wrong_order(&judge, &before, &record, seed);
+    println!("the first sector too early, no flushes: {bad:?} of 100 cuts are bad");
+    assert!(bad.iter().all(|bad| *bad > 5), "a wrong order is not found: {bad:?} of 100");
 }
