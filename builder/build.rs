@@ -83,8 +83,9 @@ fn compile(workspace: &Path, target_folder: &Path, compiler: &Compiler) -> Resul
         (compiler.sysroot.join("lib/rustlib/src/rust"), format!("/rustc/{}", compiler.commit)),
         (workspace.to_owned(), "/kmimage".to_owned()),
     ];
-    // A panic of init ends the process where it happens: nothing would ever search for the tables of unwinding, so their index (100 KiB) is left out.
-    let mut flags = OsString::from("-Ctarget-feature=+crt-static\x1f-Clink-arg=-Wl,--no-eh-frame-hdr");
+    // The script leaves the tables for unwinding out, and so has their index to go. Cargo names symbols by its flags, so the script's path is relative to
+    // the workspace, where cargo links: another checkout makes the same bytes.
+    let mut flags = OsString::from("-Ctarget-feature=+crt-static\x1f-Clink-arg=-Wl,--no-eh-frame-hdr,-T,init/link.ld");
     for (from, to) in &maps {
         flags.push("\x1f--remap-path-prefix=");
         flags.push(from);
