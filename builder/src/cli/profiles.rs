@@ -1,23 +1,31 @@
-//! `kmimage profiles`.
+//! `kmimage profiles`: what profiles there are, or what extensions.
 
 use super::Outcome;
-use crate::profile::Library;
+use crate::profile::{Library, Shelf};
 use anstream::println;
 use clap::Args;
 use serde_json::json;
 
 /// What `kmimage profiles` understands.
 #[derive(Debug, Args)]
-#[command(after_help = "Profiles are looked up in ./profiles first, then among those that kmimage brings.")]
+#[command(after_help = "\
+Examples:
+  kmimage profiles
+  kmimage profiles --extensions --json
+
+Profiles are looked up in ./profiles first, extensions in ./profiles/extensions, then among those that kmimage brings.")]
 pub struct Arguments {
+    /// List the extensions, which a profile takes by `extensions = ["NAME"]`.
+    #[arg(long)]
+    extensions: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Lists the profiles; one that can't be read is listed with its error.
+/// Lists them; one that can't be read is listed with its error.
 pub fn main(arguments: &Arguments) -> Outcome {
-    let listings = Library::new(".").listings()?;
+    let listings = Library::new(".").listings(if arguments.extensions { Shelf::Extensions } else { Shelf::Profiles })?;
     if arguments.json {
         let rows: Vec<_> = listings
             .iter()

@@ -1,4 +1,4 @@
-//! The profiles, overlays and keyrings of this repository, compiled into kmimage. A test holds the tables against the folders.
+//! The profiles, extensions, overlays and keyrings of this repository, compiled into kmimage. A test holds the tables against the folders.
 
 use super::library::EmbeddedFile;
 
@@ -10,6 +10,9 @@ macro_rules! file {
 
 /// `profiles/*.toml`.
 pub(super) const PROFILES: &[EmbeddedFile] = &[file!("profiles", "base.toml"), file!("profiles", "worker.toml")];
+
+/// `profiles/extensions/*.toml`.
+pub(super) const EXTENSIONS: &[EmbeddedFile] = &[file!("profiles/extensions", "metal.toml")];
 
 /// `profiles/keyrings/*.gpg`.
 pub(super) const KEYRINGS: &[EmbeddedFile] = &[
@@ -77,7 +80,9 @@ mod tests {
     #[test]
     fn the_tables_hold_what_the_folders_hold() {
         let profiles: Vec<String> = folder("profiles").into_iter().filter(|path| path.ends_with(".toml")).collect();
+        let (extensions, profiles): (Vec<_>, Vec<_>) = profiles.into_iter().partition(|path| path.starts_with("extensions/"));
         assert_eq!(paths(PROFILES), profiles);
+        assert_eq!(paths(EXTENSIONS), extensions.iter().map(|path| &path["extensions/".len()..]).collect::<Vec<_>>());
         let keyrings: Vec<String> = folder("profiles/keyrings").into_iter().filter(|path| path.ends_with(".gpg")).collect();
         assert_eq!(paths(KEYRINGS), keyrings);
         let overlays: Vec<String> = OVERLAYS

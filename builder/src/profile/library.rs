@@ -34,7 +34,41 @@ pub struct Library {
     directory: PathBuf,
 }
 
-/// A profile in the list of them.
+/// What files of the same form are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shelf {
+    /// `profiles/NAME.toml`.
+    Profiles,
+    /// `profiles/extensions/NAME.toml`.
+    Extensions,
+}
+
+impl Shelf {
+    /// What one of them is.
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Shelf::Profiles => "profile",
+            Shelf::Extensions => "extension",
+        }
+    }
+
+    /// Its folder in the library's.
+    fn folder(self) -> &'static str {
+        match self {
+            Shelf::Profiles => "profiles",
+            Shelf::Extensions => "profiles/extensions",
+        }
+    }
+
+    fn embedded(self) -> &'static [EmbeddedFile] {
+        match self {
+            Shelf::Profiles => embedded::PROFILES,
+            Shelf::Extensions => embedded::EXTENSIONS,
+        }
+    }
+}
+
+/// A profile, or an extension, in the list of them.
 #[derive(Debug)]
 pub struct Listing {
     /// Its name.
@@ -60,10 +94,10 @@ impl Library {
         Self { directory: directory.into() }
     }
 
-    /// The names of all profiles, sorted.
-    pub fn names(&self) -> Result<Vec<String>, ProfileError> {
-        let mut names: Vec<String> = embedded::PROFILES.iter().filter_map(|file| profile_name(file.path)).collect();
-        let folder = self.profiles();
+    /// The names of all that are on a shelf, sorted.
+    pub fn names(&self, shelf: Shelf) -> Result<Vec<String>, ProfileError> {
+        let mut names: Vec<String> = shelf.embedded().iter().filter_map(|file| profile_name(file.path)).collect();
+        let folder = self.directory.join(shelf.folder());
         let entries = match fs_err::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(names),
@@ -78,30 +112,30 @@ impl Library {
         Ok(names)
     }
 
-    /// All profiles with what they say of themselves, by name.
-    pub fn listings(&self) -> Result<Vec<Listing>, ProfileError> {
+    /// All that are on a shelf with what they say of themselves, by name.
+    pub fn listings(&self, shelf: Shelf) -> Result<Vec<Listing>, ProfileError> {
         let mut listings = Vec::new();
-        for name in self.names()? {
-            let Some(found) = self.find(&name)? else { continue };
+        for name in self.names(shelf)? {
+            let Some(found) = self.find(shelf, &name)? else { continue };
             let description = found.document.decode::<RawProfile>().map(|raw| raw.description.into_inner());
             listings.push(Listing { name, file: found.file.path, description: description.map_err(ProfileError::from) });
         }
         Ok(listings)
     }
 
-    /// The text of a profile.
-    pub(super) fn find(&self, name: &str) -> Result<Option<Found>, ProfileError> {
+    /// The text of a profile or an extension.
+    pub(super) fn find(&self, shelf: Shelf, name: &str) -> Result<Option<Found>, ProfileError> {
         if values::name(name).is_err() {
             return Ok(None);
         }
         let file = format!("{name}.toml");
-        let folder = self.profiles();
+        let folder = self.directory.join(shelf.folder());
         if let Some(bytes) = read(&folder.join(&file))? {
             let path = shown(&folder.join(&file));
             return Self::found(path, &bytes, Some(folder)).map(Some);
         }
-        match embedded::PROFILES.iter().find(|embedded| embedded.path == file) {
-            Some(embedded) => Self::found(format!("embedded:profiles/{file}"), embedded.bytes, None).map(Some),
+        match shelf.embedded().iter().find(|embedded| embedded.path == file) {
+            Some(embedded) => Self::found(format!("embedded:{}/{file}", shelf.folder()), embedded.bytes, None).map(Some),
             None => Ok(None),
         }
     }
@@ -113,7 +147,7 @@ impl Library {
 
     /// The error of a profile that nobody has.
     pub(super) fn unknown(&self, name: &str) -> ProfileError {
-        match self.names() {
+        match self.names(Shelf::Profiles) {
             Err(error) => error,
             Ok(known) => {
                 let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);

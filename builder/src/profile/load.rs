@@ -1,16 +1,34 @@
-//! From a profile's name to the [`Profile`]: the chain of what it extends is read, merged and judged.
+//! From a profile's name to the [`Profile`]: the chain of what it extends is read, with the extensions on the way; all is merged and
+//! judged.
 
 use super::error::ProfileError;
-use super::library::{Found, Library};
+use super::library::{Found, Library, Shelf};
 use super::merge::merge;
 use super::model::Profile;
 use super::raw::RawProfile;
 use super::validate::{Context, validate};
-use kmimage_contract::toml_document::{Document, nearest};
+use kmimage_contract::toml_document::{Document, DocumentError, Located, nearest};
+use std::collections::BTreeMap;
 
-/// Reads the profile `name` and all that it extends.
+/// Reads the profile `name` and all that it extends and takes.
 pub fn load(library: &Library, name: &str) -> Result<Profile, ProfileError> {
-    let Some(found) = library.find(name)? else { return Err(library.unknown(name)) };
+    let chain = ancestors(library, name)?;
+    let eldest = chain.first().map(|link| link.name.clone()).unwrap_or_default();
+    let layers = with_extensions(library, chain)?;
+    let context = Context {
+        library,
+        name: name.to_owned(),
+        eldest,
+        files: layers.iter().map(|link| link.file.clone()).collect(),
+        folders: layers.iter().map(|link| link.folder.clone()).collect(),
+    };
+    let merged = merge(layers.into_iter().map(|link| (link.document, link.raw)).collect())?;
+    validate(&merged, context)
+}
+
+/// The profile and what it extends, the farthest ancestor first.
+fn ancestors(library: &Library, name: &str) -> Result<Vec<Link>, ProfileError> {
+    let Some(found) = library.find(Shelf::Profiles, name)? else { return Err(library.unknown(name)) };
     let mut chain = vec![link(name, found)?];
     while let Some(parent) = chain.last().and_then(|link| link.raw.extends.clone()) {
         let Some(child) = chain.last() else { break };
@@ -22,29 +40,47 @@ pub fn load(library: &Library, name: &str) -> Result<Profile, ProfileError> {
             };
             return Err(child.document.error(&parent, message).into());
         }
-        let Some(found) = library.find(&parent)? else {
-            let known = library.names()?;
-            let hint = match nearest(&parent, known.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are: {}", known.join(", ")),
-            };
-            let message = format!("there is no profile `{}`; {hint}", *parent);
-            return Err(child.document.error(&parent, message).into());
-        };
-        let parent = link(&parent, found)?;
+        let parent = named(library, Shelf::Profiles, child, &parent)?;
         chain.push(parent);
     }
     chain.reverse();
+    Ok(chain)
+}
 
-    let context = Context {
-        library,
-        name: name.to_owned(),
-        eldest: chain.first().map(|link| link.name.clone()).unwrap_or_default(),
-        files: chain.iter().map(|link| link.file.clone()).collect(),
-        folders: chain.iter().map(|link| link.folder.clone()).collect(),
+/// The chain, and before each profile the extensions that it takes.
+fn with_extensions(library: &Library, chain: Vec<Link>) -> Result<Vec<Link>, ProfileError> {
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    let mut layers = Vec::new();
+    for profile in chain {
+        for name in &profile.raw.extensions {
+            let extension = named(library, Shelf::Extensions, &profile, name)?;
+            if let Some(place) = taken.insert((**name).clone(), profile.document.place(name.span())) {
+                return Err(profile
+                    .document
+                    .error(name, format!("the extension `{}` was taken already, at {place}", **name))
+                    .into());
+            }
+            extension.refuse_what_is_a_profiles()?;
+            layers.push(extension);
+        }
+        layers.push(profile);
+    }
+    Ok(layers)
+}
+
+/// What a profile names.
+fn named(library: &Library, shelf: Shelf, by: &Link, name: &Located<String>) -> Result<Link, ProfileError> {
+    if let Some(found) = library.find(shelf, name)? {
+        return Ok(link(name, found)?);
+    }
+    let known = library.names(shelf)?;
+    let hint = match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "there are none".to_owned(),
+        None => format!("there are: {}", known.join(", ")),
     };
-    let merged = merge(chain.into_iter().map(|link| (link.document, link.raw)).collect())?;
-    validate(&merged, context)
+    let message = format!("there is no {} `{}`; {hint}", shelf.what(), **name);
+    Err(by.document.error(name, message).into())
 }
 
 struct Link {
@@ -55,7 +91,22 @@ struct Link {
     folder: Option<std::path::PathBuf>,
 }
 
-fn link(name: &str, found: Found) -> Result<Link, ProfileError> {
+impl Link {
+    /// An extension combines with any profile: it has nothing to say of which.
+    fn refuse_what_is_a_profiles(&self) -> Result<(), DocumentError> {
+        let keys = [("extends", &self.raw.extends), ("role", &self.raw.role)];
+        let single = keys.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        let refused = single.chain(self.raw.extensions.first().map(|name| ("extensions", name))).next();
+        match refused {
+            Some((key, value)) => {
+                Err(self.document.error(value, format!("an extension has no `{key}`: it adds to the profile that takes it")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn link(name: &str, found: Found) -> Result<Link, DocumentError> {
     let raw = found.document.decode()?;
     Ok(Link { name: name.to_owned(), document: found.document, raw, file: found.file, folder: found.folder })
 }

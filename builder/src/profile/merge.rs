@@ -1,4 +1,4 @@
-//! A chain of profiles, the farthest ancestor first, folded into one: lists grow, single values are replaced, `[without]` takes away.
+//! A chain of profiles and the extensions that they take, the farthest ancestor first, folded into one: lists grow, single values are replaced, `[without]` takes away.
 //!
 //! Every item remembers the document that wrote it, so that validation can point there. Values are not judged here.
 
@@ -108,6 +108,7 @@ fn add(merged: &mut Merged, document: usize, raw: RawProfile) {
     let RawProfile {
         description,
         extends: _,
+        extensions: _,
         role,
         overlays,
         licences,

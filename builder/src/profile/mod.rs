@@ -1,6 +1,6 @@
 //! Role profiles: what an image is made of, as data.
 //!
-//! raw TOML as written -> merged with what it extends -> [`Profile`], valid by construction. Nothing here reads a repository or
+//! raw TOML as written -> merged with what it extends and takes -> [`Profile`], valid by construction. Nothing here reads a repository or
 //! knows what a package holds: whether a named package, path or module exists is for the stages that see them.
 
 mod embedded;
@@ -20,7 +20,7 @@ mod versions;
 
 pub use error::ProfileError;
 pub use glob::{BadGlob, PathGlob};
-pub use library::{EmbeddedFile, Library, Listing, OverlayPlace, embedded_keyrings};
+pub use library::{EmbeddedFile, Library, Listing, OverlayPlace, Shelf, embedded_keyrings};
 pub use load::load;
 pub use model::{
     Choices, ContainerImage, Drop, Exception, Image, ImageSource, InitramfsModules, Kernel, Keyring, Layout, Location, Mode,

@@ -19,6 +19,11 @@ pub(super) struct RawProfile {
     /// The profile that this one builds on. Lists are added to the parent's, single values replace the parent's, and `[without]` takes
     /// away.
     pub extends: Option<Text>,
+    /// Extensions (files `extensions/NAME.toml` beside the profiles) that this profile takes, in this order: each adds a capability, and
+    /// combines with any role. They are laid over the parent, and the profile over them. An extension is written as a profile is, but
+    /// has no `extends`, `extensions` and `role`.
+    #[serde(default)]
+    pub extensions: Vec<Text>,
     /// The role that the image's init plays: `base` is the operating system alone. By default the parent's, else the profile's name.
     pub role: Option<Text>,
     /// Which versions of Kubernetes and CRI-O the image has, as `{kubernetes}` and `{crio}` in addresses of repositories.
@@ -71,7 +76,7 @@ pub(super) struct RawProfile {
     /// Sizes of the images, and the compression of the root image.
     #[serde(default)]
     pub image: RawImage,
-    /// Takes away what the parent brought. Naming something that no parent has is an error.
+    /// Takes away what the parent, or an extension, brought. Naming something that none of them has is an error.
     #[serde(default)]
     pub without: RawWithout,
 }

@@ -5,9 +5,9 @@ use crate::failure::{Classified, Kind};
 use std::path::Path;
 
 /// A library of the given profiles (name, text) and overlays (name).
-struct Shelf(tempfile::TempDir);
+struct TestLibrary(tempfile::TempDir);
 
-impl Shelf {
+impl TestLibrary {
     fn new(profiles: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs_err::create_dir_all(folder.path().join("profiles/keyrings")).unwrap();
@@ -54,15 +54,15 @@ reason = "nobody reads"
 #[track_caller]
 fn check(child: &str, expected: &str) {
     let text = format!("description = \"child\"\nextends = \"root\"\n{child}");
-    assert_eq!(Shelf::new(&[("root", ROOT), ("child", &text)]).error("child"), expected);
+    assert_eq!(TestLibrary::new(&[("root", ROOT), ("child", &text)]).error("child"), expected);
 }
 
 #[test]
 fn the_embedded_profiles_are_valid() {
     let nowhere = tempfile::tempdir().unwrap();
     let library = Library::new(nowhere.path());
-    assert_eq!(library.names().unwrap(), ["base", "worker"]);
-    for listing in library.listings().unwrap() {
+    assert_eq!(library.names(Shelf::Profiles).unwrap(), ["base", "worker"]);
+    for listing in library.listings(Shelf::Profiles).unwrap() {
         let profile = load(&library, &listing.name).unwrap();
         assert_eq!(listing.description.unwrap(), profile.description);
         assert_eq!(profile.files.last().unwrap().path, listing.file);
@@ -71,15 +71,69 @@ fn the_embedded_profiles_are_valid() {
 }
 
 #[test]
+fn every_embedded_extension_combines_with_every_embedded_profile() {
+    let library = Library::new(tempfile::tempdir().unwrap().path());
+    for (extension, profile) in library.names(Shelf::Extensions).unwrap().iter().zip(library.names(Shelf::Profiles).unwrap()) {
+        let text = format!("description = \"x\"\nextends = \"{profile}\"\nextensions = [\"{extension}\"]\n");
+        let (with, without) = (TestLibrary::new(&[("with", &text)]).load("with").unwrap(), load(&library, &profile).unwrap());
+        assert_eq!((with.role, with.description.as_str()), (without.role, "x"));
+        assert!(with.packages.is_superset(&without.packages) && with.packages != without.packages, "{extension} on {profile}");
+    }
+}
+
+#[test]
+fn an_extension_is_laid_between_the_parent_and_the_profile() {
+    let folder = |shelf: &TestLibrary| shelf.0.path().join("profiles/extensions");
+    let library = TestLibrary::new(&[
+        ("root", ROOT),
+        (
+            "child",
+            "description = \"child\"\nextends = \"root\"\nextensions = [\"one\", \"two\"]\n[image]\nblock-size = \"128 KiB\"\n[without]\npackages = [\"crun\"]\n",
+        ),
+        ("again", "description = \"x\"\nextends = \"child\"\nextensions = [\"two\"]\n"),
+        ("near", "description = \"x\"\nextends = \"root\"\nextensions = [\"on\"]\n"),
+        ("bad", "description = \"x\"\nextends = \"root\"\nextensions = [\"bad\"]\n"),
+    ]);
+    fs_err::create_dir(folder(&library)).unwrap();
+    let write =
+        |name: &str, text: &str| fs_err::write(folder(&library).join(name), format!("description = \"e\"\n{text}")).unwrap();
+    write("one.toml", "[packages]\ninstall = [\"crun\", \"one\"]\n[image]\nslot-size = \"64 MiB\"\nblock-size = \"64 KiB\"\n");
+    write("two.toml", "[packages]\ninstall = [\"two\"]\n[image]\nslot-size = \"96 MiB\"\n[without]\ncmdline = [\"quiet\"]\n");
+    let profile = library.load("child").unwrap();
+    assert_eq!(profile.packages.iter().map(String::as_str).collect::<Vec<_>>(), ["libc6", "linux-image-amd64", "one", "two"]);
+    assert_eq!((profile.image.slot_size, profile.image.block_size), (96 << 20, 128 << 10));
+    assert_eq!(
+        (profile.role.as_str(), profile.description.as_str(), profile.kernel.cmdline),
+        ("root", "child", vec!["panic=10".to_owned()])
+    );
+    let files: Vec<&str> = profile.files.iter().filter_map(|file| file.path.rsplit("profiles/").next()).collect();
+    assert_eq!(files, ["root.toml", "extensions/one.toml", "extensions/two.toml", "child.toml"]);
+
+    let again = library.error("again");
+    assert!(
+        again.starts_with("profiles/again.toml:3:15: the extension `two` was taken already, at profiles/child.toml:3"),
+        "{again}"
+    );
+    let near = library.error("near");
+    assert!(near.starts_with("profiles/near.toml:3:15: there is no extension `on`; did you mean `one`?"), "{near}");
+    for (key, value) in [("extends", "\"root\""), ("role", "\"root\""), ("extensions", "[\"one\"]")] {
+        write("bad.toml", &format!("{key} = {value}\n"));
+        let error = library.error("bad");
+        let expected = format!("an extension has no `{key}`: it adds to the profile that takes it");
+        assert!(error.starts_with("profiles/extensions/bad.toml:2:") && error.contains(&expected), "{error}");
+    }
+}
+
+#[test]
 fn the_profile_of_the_benchmarks_is_valid() {
-    let shelf = Shelf::new(&[("bench", include_str!("../../benches/speed/bench.toml"))]);
+    let shelf = TestLibrary::new(&[("bench", include_str!("../../benches/speed/bench.toml"))]);
     assert_eq!(shelf.load("bench").unwrap().packages.len(), 113);
 }
 
 #[test]
 fn a_grandchild_of_an_embedded_profile_plays_its_role() {
     let extends = |name: &str| format!("description = \"x\"\nextends = \"{name}\"\n");
-    let shelf = Shelf::new(&[("edge", &extends("base")), ("lab", &extends("edge"))]);
+    let shelf = TestLibrary::new(&[("edge", &extends("base")), ("lab", &extends("edge"))]);
     let profile = shelf.load("lab").unwrap();
     assert_eq!((profile.name.as_str(), profile.role.as_str(), profile.files.len()), ("lab", "base", 3));
     assert_eq!(profile.files[0].path, "embedded:profiles/base.toml");
@@ -89,7 +143,7 @@ fn a_grandchild_of_an_embedded_profile_plays_its_role() {
 #[test]
 fn no_text_is_a_panic() {
     let seed = ROOT.as_bytes();
-    let shelf = Shelf::new(&[]);
+    let shelf = TestLibrary::new(&[]);
     let mut texts: Vec<Vec<u8>> = (0..seed.len()).step_by(7).map(|at| seed[..at].to_vec()).collect();
     for at in (0..seed.len()).step_by(13) {
         for byte in [b'"', b'[', b'=', b'\n', b'0', 0, 0xff] {
@@ -138,7 +192,7 @@ fn a_child_adds_replaces_and_takes_away() {
         module-drop = ["kernel/sound"]
         drop = ["/usr/share/{doc,man}"]
     "#;
-    let shelf = Shelf::new(&[("root", ROOT), ("child", child)]);
+    let shelf = TestLibrary::new(&[("root", ROOT), ("child", child)]);
     let profile = shelf.load("child").unwrap();
     assert_eq!(profile.packages.iter().collect::<Vec<_>>(), ["crun", "linux-image-amd64"]);
     assert_eq!(profile.kernel.cmdline, ["panic=10", "ro"]);
@@ -164,11 +218,11 @@ fn a_child_adds_replaces_and_takes_away() {
 
 #[test]
 fn the_digest_is_of_the_value_not_of_the_text() {
-    let one = Shelf::new(&[("root", ROOT)]).load("root").unwrap();
-    let spaced = Shelf::new(&[("root", &format!("# a remark\n{ROOT}"))]).load("root").unwrap();
+    let one = TestLibrary::new(&[("root", ROOT)]).load("root").unwrap();
+    let spaced = TestLibrary::new(&[("root", &format!("# a remark\n{ROOT}"))]).load("root").unwrap();
     assert_eq!(one.digest(), spaced.digest());
     assert_ne!(one.files[0].sha256, spaced.files[0].sha256);
-    let reasoned = Shelf::new(&[("root", &ROOT.replace("silence", "quiet"))]).load("root").unwrap();
+    let reasoned = TestLibrary::new(&[("root", &ROOT.replace("silence", "quiet"))]).load("root").unwrap();
     assert_ne!(one.digest(), reasoned.digest());
 }
 
@@ -184,7 +238,7 @@ fn initramfs_modules_are_wanted_by_name_or_directory() {
 #[test]
 fn unknown_profiles_name_those_that_exist() {
     let known = crate::support::mini::profiles_and(&["root"]).join(", ");
-    let shelf = Shelf::new(&[("root", ROOT)]);
+    let shelf = TestLibrary::new(&[("root", ROOT)]);
     let error = shelf.load("rot").unwrap_err();
     assert_eq!(error.to_string(), format!("there is no profile `rot`; there are: {known}"));
     assert_eq!(error.kind(), Kind::Profile);
@@ -193,7 +247,7 @@ fn unknown_profiles_name_those_that_exist() {
     assert_eq!(error.to_string(), format!("there is no profile `../root`; there are: {known}"));
     assert_eq!(error.hints(), ["A profile's name has lower-case letters, digits and `-`, 64 at most; see `kmimage profiles`."]);
 
-    let shelf = Shelf::new(&[("child", "description = \"x\"\nextends = \"bas\"\n")]);
+    let shelf = TestLibrary::new(&[("child", "description = \"x\"\nextends = \"bas\"\n")]);
     assert_eq!(
         shelf.error("child"),
         "profiles/child.toml:2:11: there is no profile `bas`; did you mean `base`?\n   |\n 2 | extends = \"bas\"\n   |           ^^^^^"
@@ -203,7 +257,7 @@ fn unknown_profiles_name_those_that_exist() {
 #[test]
 fn profiles_that_extend_each_other_are_named() {
     let extends = |name: &str| format!("description = \"x\"\nextends = \"{name}\"\n");
-    let shelf = Shelf::new(&[("a", &extends("b")), ("b", &extends("c")), ("c", &extends("b")), ("d", &extends("d"))]);
+    let shelf = TestLibrary::new(&[("a", &extends("b")), ("b", &extends("c")), ("c", &extends("b")), ("d", &extends("d"))]);
     assert_eq!(
         shelf.error("a"),
         "profiles/c.toml:2:11: these profiles extend each other: profiles/b.toml -> profiles/c.toml -> profiles/b.toml\n   |\n 2 | \
@@ -376,7 +430,7 @@ fn flat_pinned_and_local_repositories() {
          \"https://host/k8s/Release.key\"\n[[repository]]\nname = \"local\"\ndirectory = \"../debs\"\n",
         "DE15 B144 86CD 377B 9E87 6E1A 2346 54DA 9A29 6436".to_lowercase()
     );
-    let shelf = Shelf::new(&[("root", &text)]);
+    let shelf = TestLibrary::new(&[("root", &text)]);
     let profile = shelf.load("root").unwrap();
     assert_eq!(
         profile.repositories[1].source,
@@ -394,7 +448,7 @@ fn flat_pinned_and_local_repositories() {
 
 #[test]
 fn a_profile_that_is_no_text_or_no_file_is_an_error() {
-    let shelf = Shelf::new(&[]);
+    let shelf = TestLibrary::new(&[]);
     fs_err::write(shelf.0.path().join("profiles/x.toml"), b"description = \"\xff\"").unwrap();
     assert_eq!(shelf.error("x"), "profiles/x.toml:1:16: not UTF-8\n   |\n 1 | description = \"\u{fffd}\"\n   |                ^");
     fs_err::create_dir(shelf.0.path().join("profiles/y.toml")).unwrap();
@@ -410,7 +464,7 @@ fn versions_choose_repositories() {
     );
     let child = |versions: &str| format!("description = \"child\"\nextends = \"root\"\n{versions}");
     let address = |versions: &str| {
-        let shelf = Shelf::new(&[("root", &text), ("child", &child(versions))]);
+        let shelf = TestLibrary::new(&[("root", &text), ("child", &child(versions))]);
         let profile = shelf.load("child").unwrap();
         match &profile.repositories[1].source {
             Source::Signed { location: Location::Uris(uris), trust: Trust::Pinned { key_uri, .. }, .. } => {
@@ -451,14 +505,14 @@ name = "docker.io/library/busybox:1.36"
 source = "images/busybox.tar"
 "#;
     let child = format!("description = \"child\"\nextends = \"root\"\n{text}");
-    let shelf = Shelf::new(&[("root", ROOT), ("child", &child)]);
+    let shelf = TestLibrary::new(&[("root", ROOT), ("child", &child)]);
     let images = shelf.load("child").unwrap().container_images;
     assert_eq!(images[0].source, ImageSource::Pause);
     assert_eq!(images[1].source, ImageSource::Path(shelf.0.path().join("profiles/images/busybox.tar")));
 
     let grandchild =
         "description = \"g\"\nextends = \"child\"\n[without]\ncontainer-images = [\"registry.k8s.io/pause:3.10.1\"]\n";
-    let shelf = Shelf::new(&[("root", ROOT), ("child", &child), ("g", grandchild)]);
+    let shelf = TestLibrary::new(&[("root", ROOT), ("child", &child), ("g", grandchild)]);
     assert_eq!(shelf.load("g").unwrap().container_images.len(), 1);
 
     let image = |name: &str, source: &str| format!("[[container-image]]\nname = \"{name}\"\nsource = \"{source}\"\n");
