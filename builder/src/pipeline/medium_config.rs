@@ -51,7 +51,7 @@ impl Classified for MediumConfigError {
         match self {
             MediumConfigError::NoIso => vec!["Add --format iso.".to_owned()],
             MediumConfigError::Secrets { .. } => vec![
-                "Put such a config on one stick (`kmimage flash --config`), which the machine erases once it has it, or give it to the machine \
+                "Put such a config on the machine's own disk (`kmimage flash --config` with a raw image: it erases it there once it has it), or give it \
                  from outside (docs/config-sources.md)."
                     .to_owned(),
             ],

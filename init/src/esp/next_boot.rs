@@ -35,7 +35,11 @@ impl Esp {
     fn next_boot_of(&self, firmware: Firmware) -> Result<NextBoot, EspError> {
         let file = self.open(false)?;
         let records = self.with(&file, Records::read)?;
-        let next = records.next_boot(firmware);
+        let next = match records.next_boot(firmware) {
+            // GRUB boots any slot rather than none.
+            None if firmware == Firmware::Bios => self.whole_slot(&file)?.map(|slot| (slot, None)),
+            next => next,
+        };
         let (slot, count) = next.ok_or_else(|| EspError::NoRecords(self.path.clone()))?;
         if let Some(count) = count {
             self.write(&self.open(true)?, &count)?;
@@ -47,6 +51,25 @@ impl Esp {
             EnvironmentBlock::parse(&block).ok().and_then(|block| block.get(grub::COMMAND_LINE).map(str::to_owned));
         let command_line = command_line.ok_or_else(|| self.missing(&path))?;
         Ok(NextBoot { slot, kernel, initramfs, command_line })
+    }
+
+    /// The first slot that has its files.
+    fn whole_slot(&self, file: &File) -> Result<Option<Slot>, EspError> {
+        self.with(file, |volume| {
+            for slot in Slot::ALL {
+                let files = volume.list(grub::directory(slot))?.unwrap_or_default();
+                let has = |path: &str| {
+                    files.iter().any(|file| path.rsplit('/').next().is_some_and(|name| file.name.eq_ignore_ascii_case(name)))
+                };
+                if [grub::kernel_path(slot), grub::initramfs_path(slot), grub::command_line_path(slot)]
+                    .iter()
+                    .all(|path| has(path))
+                {
+                    return Ok(Some(slot));
+                }
+            }
+            Ok(None)
+        })
     }
 
     fn content(&self, file: &File, path: &str) -> Result<Vec<u8>, EspError> {
@@ -131,6 +154,20 @@ mod tests {
             }
             assert_eq!(esp.next_boot_of(Firmware::Bios).unwrap().slot, Slot::A);
         }
+    }
+
+    #[test]
+    fn without_a_record_a_bios_takes_any_slot_that_is_whole() {
+        let block = EnvironmentBlock::for_command_line("roothash=b").render();
+        let files: [(&str, &[u8]); 4] = [
+            ("/boot/a/vmlinuz", b"kernel a"),
+            ("/boot/b/vmlinuz", b"kernel b"),
+            ("/boot/b/initramfs", b"initramfs b"),
+            ("/boot/b/cmdline.env", &block),
+        ];
+        let (_folder, esp) = volume(&[], None, &files);
+        assert_eq!(esp.next_boot_of(Firmware::Bios).unwrap().slot, Slot::B);
+        assert!(esp.next_boot_of(Firmware::Uefi).is_err());
     }
 
     #[test]

@@ -2,11 +2,11 @@
 //!
 //! | step | on the disk when power fails in it | the next run |
 //! |---|---|---|
-//! | first sector zero | what was there, with or without its first sector | asks for `wipe` again, or goes on |
+//! | first sector zero, then begin and end | what is left of what was there | asks for `wipe` again, or goes on |
 //! | mark | nobody's | goes on |
-//! | begin, end zero; ESP, root, tree, loader, zeros | marked, first sector zero | takes it as an empty disk |
+//! | ESP, root, tree, loader, zeros | marked, begin and end zero | takes it as an empty disk |
 //! | read back and verified | the same | the same |
-//! | both copies of the table, without the first sector | the same: no kernel and no firmware reads a table without it | the same |
+//! | the table's backup, then the first copy without the first sector | marked: no kernel and no firmware reads a table without it | the same |
 //! | first sector: boot code, protective MBR | either nobody's or whole: it is one sector | goes on, or starts the disk |
 //! | mark taken away | whole | starts the disk |
 //!
@@ -27,6 +27,7 @@ use kmimage_contract::cmdline::CmdlineError;
 use kmimage_contract::disk_layout::LayoutError;
 use kmimage_contract::fat32::layout::{Data, FatError};
 use kmimage_contract::gpt::Fault;
+use kmimage_contract::paths;
 use kmimage_contract::state_line::StateLine;
 use kmimage_contract::verity::SuperblockError;
 use kmimage_sys::block;
@@ -94,6 +95,9 @@ pub(super) enum InstallError {
     /// The table would be invalid.
     #[error("the partition table")]
     Table(Fault),
+    /// What is to be carried over.
+    #[error("reading the machine config {}", paths::MACHINE_CONFIG)]
+    Config(#[source] io::Error),
     /// No randomness.
     #[error("reading random bytes")]
     Random(#[source] io::Error),
@@ -202,12 +206,18 @@ pub(super) fn act(
 
     let rest = plan.gpt.primary.get(SECTOR..).unwrap_or_default();
     target.write_at(&plan.gpt.backup, plan.gpt.backup_offset).map_err(disk("writing"))?;
+    target.flush().map_err(disk("writing"))?;
     target.write_at(rest, SECTOR as u64).map_err(disk("writing"))?;
     target.flush().map_err(disk("writing"))?;
     target.write_at(&sector, 0).map_err(disk("writing"))?;
     target.flush().map_err(disk("writing"))?;
-    write_zeros(target, Place { start: MARK_AT, len: content::MARK_SIZE as u64 }).map_err(disk("writing"))?;
-    target.flush().map_err(disk("writing"))
+    take_mark_away(target).map_err(disk("writing"))
+}
+
+/// The last step of whatever leaves a mark.
+pub(super) fn take_mark_away(target: &impl Target) -> io::Result<()> {
+    write_zeros(target, Place { start: MARK_AT, len: content::MARK_SIZE as u64 })?;
+    target.flush()
 }
 
 /// The first sector as it is when all is done: boot code and protective MBR.
@@ -218,20 +228,22 @@ fn first_sector(volume: &mut Volume<Window<'_>>, plan: &Plan) -> Result<Vec<u8>,
     Ok([code, table].concat())
 }
 
-/// Makes the disk nobody's, and marks it.
+/// Makes the disk nobody's, and marks it. The mark comes last: what is found beside it later is not from before.
 fn take(target: &impl Target, size: u64) -> io::Result<()> {
+    clear(target, size)?;
+    target.write_at(&content::mark(), MARK_AT)?;
+    target.flush()
+}
+
+/// Clears a disk's begin and end, but for a mark. The table's first copy goes before its backup: by that it is known when it is torn.
+pub(super) fn clear(target: &impl Target, size: u64) -> io::Result<()> {
     write_zeros(target, Place { start: 0, len: SECTOR as u64 })?;
     target.flush()?;
-    target.write_at(&content::mark(), MARK_AT)?;
-    target.flush()?;
     let behind = MARK_AT + content::MARK_SIZE as u64;
-    for place in [
-        Place { start: SECTOR as u64, len: MARK_AT - SECTOR as u64 },
-        Place { start: behind, len: LOOKED_AT - behind },
-        Place { start: size - LOOKED_AT, len: LOOKED_AT },
-    ] {
-        write_zeros(target, place)?;
-    }
+    write_zeros(target, Place { start: SECTOR as u64, len: MARK_AT - SECTOR as u64 })?;
+    write_zeros(target, Place { start: behind, len: LOOKED_AT - behind })?;
+    target.flush()?;
+    write_zeros(target, Place { start: size - LOOKED_AT, len: LOOKED_AT })?;
     target.flush()
 }
 

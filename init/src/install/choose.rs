@@ -45,6 +45,9 @@ pub fn choose<'a>(disks: &'a [Disk], wish: &Wish, needs: &Needs<'_>) -> Result<&
             Some("it is the medium".to_owned())
         } else if wish.disk.is_empty() && disk.removable {
             Some("it is removable, and nothing names it".to_owned())
+        } else if wish.disk.is_empty() && disk.identity.size < needs.least_size {
+            // A config that is attached as a disk, for one.
+            Some("it is too small, and nothing names it".to_owned())
         } else {
             wish.disk.misses(&disk.identity).map(|key| format!("another {key}"))
         }
@@ -75,7 +78,8 @@ pub fn choose<'a>(disks: &'a [Disk], wish: &Wish, needs: &Needs<'_>) -> Result<&
 
 /// The one installation on this machine's disks, to be wiped.
 pub(super) fn installed<'a>(disks: &'a [Disk], needs: &Needs<'_>) -> Result<&'a Disk, Refusal> {
-    let ours = disks.iter().filter(|disk| disk.name != needs.medium && matches!(disk.content, Content::Kmimage { .. }));
+    let is_ours = |content: &Content| matches!(content, Content::Kmimage { .. } | Content::Damaged(_) | Content::Unfinished);
+    let ours = disks.iter().filter(|disk| disk.name != needs.medium && is_ours(&disk.content));
     let ours: Vec<&Disk> = ours.collect();
     let all = |disks: &[&Disk]| disks.iter().map(|disk| (disk.name.clone(), card(disk))).collect();
     match ours[..] {
@@ -125,6 +129,14 @@ fn obstacle(disk: &Disk, wish: &Wish, needs: &Needs<'_>) -> Option<(String, &'st
             "it has the finished installation of this medium".to_owned(),
             "start the disk, or choose Reset in the medium's menu first",
         )),
+        Content::Damaged(_) => Some((
+            format!("it holds {}", held_content(&disk.content)),
+            "choose Reset in the medium's menu first, or another disk",
+        )),
+        // Not even by name: what nobody can see, nobody can have meant.
+        Content::Unreadable(why) => {
+            Some((format!("it can't be read ({why})"), "look at the disk: cabling, the host's storage, its health"))
+        }
         _ if wiped => None,
         content => Some((
             format!("it holds {}", held_content(content)),
@@ -141,12 +153,14 @@ fn card(disk: &Disk) -> String {
     format!("{}{model}{serial}, holds {}", mib(identity.size), held_content(&disk.content))
 }
 
-fn held_content(content: &Content) -> &str {
+fn held_content(content: &Content) -> String {
     match content {
-        Content::Empty => "nothing",
-        Content::Unfinished => "an unfinished installation",
-        Content::Kmimage { .. } => "an installation of kmimage",
-        Content::Foreign(what) => what,
+        Content::Empty => "nothing".to_owned(),
+        Content::Unfinished => "an unfinished installation".to_owned(),
+        Content::Kmimage { .. } => "an installation of kmimage".to_owned(),
+        Content::Damaged(why) => format!("an installation of kmimage, but {why}"),
+        Content::Foreign(what) => what.clone(),
+        Content::Unreadable(why) => format!("what can't be read ({why})"),
     }
 }
 

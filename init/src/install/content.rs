@@ -14,6 +14,10 @@ pub(super) const MARK_AT: u64 = 512 << 10;
 /// The mark's length in bytes: a sector of every disk.
 pub(super) const MARK_SIZE: usize = 4096;
 
+/// Bytes of a sector, and of all that the first copy of a table has, with the first sector.
+const SECTOR: usize = 512;
+const TABLE: usize = 34 * SECTOR;
+
 const MARK: &[u8] = b"kmimage: an installation on this disk is not finished; nothing here is anybody's data\n";
 
 /// What is on a disk.
@@ -28,8 +32,12 @@ pub enum Content {
         /// The ESP of the medium that it was installed from.
         installed_from: Option<Uuid>,
     },
+    /// An installation whose ESP can't be read, and why: which medium it is from can't be told.
+    Damaged(String),
     /// Something else, and what.
     Foreign(String),
+    /// What can't be read, and why: it may be anything.
+    Unreadable(String),
 }
 
 /// The mark.
@@ -42,17 +50,39 @@ pub(super) fn mark() -> Vec<u8> {
 /// Judges a disk by its begin and its end ([`LOOKED_AT`] bytes each) and the valid table on it, whichever copy that is from. Where it was
 /// installed from is on its ESP, and not to be seen here.
 pub(super) fn judge(begin: &[u8], end: &[u8], table: Option<&gpt::Table>) -> Content {
-    let zero = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);
-    let nobodys = begin.get(..512).is_some_and(zero);
+    let nobodys = begin.get(..SECTOR).is_some_and(zero);
     let marked = begin.get(MARK_AT as usize..).is_some_and(|bytes| bytes.starts_with(MARK));
     match table {
-        _ if nobodys && marked => Content::Unfinished,
+        _ if nobodys && marked && nothing_else(begin, end, table) => Content::Unfinished,
         // What a kernel would not take for a table is none of an installation.
         Some(table) if !nobodys && DiskLayout::is_ours(table) => Content::Kmimage { installed_from: None },
         Some(table) => Content::Foreign(describe(table)),
         None if zero(begin) && zero(end) => Content::Empty,
         None => Content::Foreign(signature(begin).to_owned()),
     }
+}
+
+/// Whether a marked disk holds, beside the mark, zeros and what an installation leaves of its own table when it is cut off, and nothing else: a
+/// system that was put on the disk since then may have left the mark where it is.
+fn nothing_else(begin: &[u8], end: &[u8], table: Option<&gpt::Table>) -> bool {
+    let mark = MARK_AT as usize;
+    let unused = |from: usize, to: usize| begin.get(from..to).is_some_and(zero);
+    let around = unused(TABLE, mark) && unused(mark + MARK_SIZE, begin.len());
+    let before_backup = end.len().checked_sub(TABLE - SECTOR).and_then(|length| end.get(..length)).is_some_and(zero);
+    let first = begin.get(SECTOR..TABLE).unwrap_or_default();
+    let own = match table {
+        Some(table) if DiskLayout::is_ours(table) => table.encode().ok(),
+        Some(_) => return false,
+        None => None,
+    };
+    // The backup is written first, so a first copy that is torn is known by it.
+    let own = own.as_ref().and_then(|own| own.primary.get(SECTOR..TABLE)).unwrap_or_default();
+    let is_own = first.chunks(SECTOR).enumerate().all(|(at, sector)| zero(sector) || own.chunks(SECTOR).nth(at) == Some(sector));
+    around && before_backup && is_own
+}
+
+fn zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| byte == 0)
 }
 
 fn describe(table: &gpt::Table) -> String {

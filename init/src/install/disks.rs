@@ -5,11 +5,11 @@ use super::window::Window;
 use crate::config::volume::Volume;
 use crate::devices;
 use crate::facts::{self, read_text};
-use kmimage_contract::disk_layout::{Role, medium};
+use crate::failure;
+use kmimage_contract::disk_layout::{DiskLayout, Role, medium};
 use kmimage_contract::disk_selector::DiskIdentity;
 use kmimage_contract::gpt;
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -50,9 +50,7 @@ fn read_one(name: String, identity: DiskIdentity, users: &[(PathBuf, &'static st
     if identity.size == 0 {
         return None;
     }
-    // One that can't be read can't be judged, and so is not written to.
-    let content = look(&name, identity.size).map(|(content, _)| content);
-    let content = content.unwrap_or_else(|error| Content::Foreign(format!("it can't be read: {error}")));
+    let (content, _) = look(&name, identity.size);
     Some(Disk {
         sector_size: sector_size(&name)?,
         removable: number("removable") == Some(1),
@@ -73,16 +71,28 @@ pub(crate) struct Installation {
     pub esp: Uuid,
 }
 
+/// An installation that may be of this medium: its disk's name in /dev, and why that can't be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Damaged {
+    pub disk: String,
+    pub why: String,
+}
+
 /// The finished installations of the medium with this ESP. `medium` is its name in /dev.
-pub(crate) fn installations(esp: Uuid, medium: &str) -> Vec<Installation> {
-    let of_this_medium = |(name, identity): (String, DiskIdentity)| {
-        let (content, table) = look(&name, identity.size).ok()?;
-        let ours = content == Content::Kmimage { installed_from: Some(esp) };
-        let esp = own_esp(table.as_ref()?)?.uuid;
-        ours.then_some(Installation { disk: name, esp })
-    };
-    let others = devices::disks().into_iter().filter(|(name, identity)| name != medium && identity.size > 0);
-    others.filter_map(of_this_medium).collect()
+pub(crate) fn installations(esp: Uuid, medium: &str) -> Result<Vec<Installation>, Damaged> {
+    let mut found = Vec::new();
+    for (disk, identity) in devices::disks().into_iter().filter(|(name, identity)| name != medium && identity.size > 0) {
+        let (content, table) = look(&disk, identity.size);
+        let own = table.as_ref().and_then(own_esp).map(|entry| entry.uuid);
+        match (content, own) {
+            (Content::Damaged(why), _) => return Err(Damaged { disk, why }),
+            (Content::Kmimage { installed_from: Some(from) }, Some(own)) if from == esp => {
+                found.push(Installation { disk, esp: own });
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// Bytes of a logical sector.
@@ -91,36 +101,43 @@ fn sector_size(name: &str) -> Option<u64> {
 }
 
 /// What is on a disk of this size, and the table of its partitions.
-fn look(name: &str, size: u64) -> io::Result<(Content, Option<gpt::Table>)> {
-    let file = File::open(Path::new("/dev").join(name))?;
-    look_at(&file, size, sector_size(name).ok_or(io::ErrorKind::NotFound)?)
+fn look(name: &str, size: u64) -> (Content, Option<gpt::Table>) {
+    match (File::open(Path::new("/dev").join(name)), sector_size(name)) {
+        (Ok(file), Some(sector_size)) => look_at(&file, size, sector_size),
+        (Err(error), _) => (Content::Unreadable(error.to_string()), None),
+        (_, None) => (Content::Unreadable("it has gone".to_owned()), None),
+    }
 }
 
-fn look_at(disk: &impl FileExt, size: u64, sector_size: u64) -> io::Result<(Content, Option<gpt::Table>)> {
+fn look_at(disk: &impl FileExt, size: u64, sector_size: u64) -> (Content, Option<gpt::Table>) {
     let length = size.min(LOOKED_AT);
     let read = |at: u64| {
         let mut bytes = vec![0; length as usize];
         disk.read_exact_at(&mut bytes, at).map(|()| bytes)
     };
-    let (begin, end) = (read(0)?, read(size - length)?);
     let table = medium::sector_sizes(sector_size)
         .find_map(|sector_size| gpt::read(&mut Window::new(disk, 0, size), size, sector_size).ok())
         .map(|found| found.table);
-    let content = match (content::judge(&begin, &end, table.as_ref()), &table) {
-        (Content::Kmimage { .. }, Some(table)) => Content::Kmimage { installed_from: installed_from(disk, table) },
+    let content = match (read(0).and_then(|begin| Ok((begin, read(size - length)?))), &table) {
+        (Ok((begin, end)), _) => content::judge(&begin, &end, table.as_ref()),
+        (Err(error), Some(table)) if DiskLayout::is_ours(table) => Content::Damaged(format!("it can't be read: {error}")),
+        (Err(error), _) => Content::Unreadable(error.to_string()),
+    };
+    let content = match (content, &table) {
+        (Content::Kmimage { .. }, Some(table)) => match installed_from(disk, table) {
+            Ok(installed_from) => Content::Kmimage { installed_from },
+            Err(why) => Content::Damaged(format!("its ESP can't be read: {why}")),
+        },
         (content, _) => content,
     };
-    Ok((content, table))
+    (content, table)
 }
 
 impl Content {
     /// What is on a disk of `size` bytes in sectors of `sector_size`: by its begin, its end and its partition table, and where there is an
     /// installation, by its ESP.
-    ///
-    /// # Errors
-    /// When its begin or its end can't be read.
-    pub fn on(disk: &impl FileExt, size: u64, sector_size: u64) -> io::Result<Self> {
-        look_at(disk, size, sector_size).map(|(content, _)| content)
+    pub fn on(disk: &impl FileExt, size: u64, sector_size: u64) -> Self {
+        look_at(disk, size, sector_size).0
     }
 }
 
@@ -128,13 +145,15 @@ fn own_esp(table: &gpt::Table) -> Option<&gpt::Partition> {
     table.partitions.iter().find(|entry| entry.type_guid == Role::Esp.type_guid())
 }
 
-/// What the ESP of an installation says.
-fn installed_from(disk: &impl FileExt, table: &gpt::Table) -> Option<Uuid> {
-    let esp = own_esp(table)?;
+/// What the ESP of an installation says; `None`: it is from no medium. Or why it can't be read.
+fn installed_from(disk: &impl FileExt, table: &gpt::Table) -> Result<Option<Uuid>, String> {
+    let esp = own_esp(table).ok_or("it has none")?;
     let bytes = table.sector_size.bytes();
-    let window = Window::new(disk, esp.first_lba.checked_mul(bytes)?, (esp.last_lba + 1 - esp.first_lba).checked_mul(bytes)?);
-    let text = Volume::open(window).ok()??.read(INSTALLED_FROM, 64).ok()??;
-    std::str::from_utf8(&text).ok()?.trim().parse().ok()
+    let place = |lba: u64| lba.checked_mul(bytes).ok_or("it is nowhere");
+    let window = Window::new(disk, place(esp.first_lba)?, place(esp.last_lba + 1 - esp.first_lba)?);
+    let volume = Volume::open(window).map_err(|error| failure::chain(&error))?;
+    let text = volume.ok_or("it holds no file system")?.read(INSTALLED_FROM, 64).map_err(|error| failure::chain(&error))?;
+    Ok(text.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok()))
 }
 
 /// Devices that are mounted or swapped to.

@@ -31,7 +31,7 @@ mod window;
 pub use choose::{Needs, Refusal, choose};
 pub use content::Content;
 pub use disks::Disk;
-pub(crate) use disks::{Installation, installations};
+pub(crate) use disks::{Damaged, Installation, installations};
 
 use crate::{facts, failure};
 use act::InstallError;
@@ -154,7 +154,11 @@ fn carry_out(wish: &Wish, medium: &Medium, say: &mut dyn FnMut(StateLine)) -> Re
 
 fn install(disk: &Disk, medium: &Medium, release: &Release, say: &mut dyn FnMut(StateLine)) -> Result<(), InstallError> {
     let mut volume = medium.volume()?;
-    let config = std::fs::read(Path::new(paths::MACHINE_CONFIG)).ok();
+    let config = match std::fs::read(Path::new(paths::MACHINE_CONFIG)) {
+        Ok(config) => Some(config),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(source) => return Err(InstallError::Config(source)),
+    };
     let files = esp::files(&mut volume, release, medium.esp_uuid, config)?;
     let plan = plan::plan(disk.identity.size, release.slot_size, medium, &files, fresh, medium::now())?;
     let target = act::Device::open(&Path::new("/dev").join(&disk.name))

@@ -1,36 +1,40 @@
 //! Wiping an installation: its partition table, and the begins of its file systems, so that whatever comes next finds an empty disk.
 
-use super::act::{Device, InstallError, Target, write_zeros};
-use super::content::LOOKED_AT;
+use super::act::{Device, InstallError, Target, clear, take_mark_away, write_zeros};
+use super::content::{LOOKED_AT, MARK_AT, mark};
 use super::disks::Disk;
 use super::medium::Place;
 use crate::facts::block;
+use std::io;
 use std::path::Path;
 
-/// Wipes a disk that has an installation.
+/// Wipes a disk that has an installation, or what is left of one.
 pub(super) fn reset(disk: &Disk) -> Result<(), InstallError> {
     let open = |source| InstallError::Open { disk: disk.name.clone(), source };
-    let (found, size) = block::read_table(&disk.name).ok_or(InstallError::Plan("the installation has gone"))?;
-    let bytes = found.table.sector_size.bytes();
-    let partitions = found.table.partitions.iter().map(|entry| Place {
-        start: entry.first_lba.saturating_mul(bytes),
-        len: (entry.last_lba + 1 - entry.first_lba).saturating_mul(bytes),
+    let table = block::read_table(&disk.name).map(|(found, _)| found.table);
+    let partitions = table.iter().flat_map(|table| {
+        let bytes = table.sector_size.bytes();
+        table.partitions.iter().map(move |entry| Place {
+            start: entry.first_lba.saturating_mul(bytes),
+            len: (entry.last_lba + 1 - entry.first_lba).saturating_mul(bytes),
+        })
     });
     let device = Device::open(&Path::new("/dev").join(&disk.name)).map_err(open)?;
-    wipe(&device, size, &partitions.collect::<Vec<_>>()).map_err(|source| InstallError::Disk { step: "wiping", source })
+    let wiped = wipe(&device, disk.identity.size, &partitions.collect::<Vec<_>>());
+    wiped.map_err(|source| InstallError::Disk { step: "wiping", source })
 }
 
-/// Begins with what makes the disk one that boots; the partition table's other copy goes last, so that what was cut off is found again.
-fn wipe(target: &impl Target, size: u64, partitions: &[Place]) -> std::io::Result<()> {
+/// Begins with what makes the disk one that boots. As long as the table is there it is an installation, and from the mark on unfinished work;
+/// so whatever was cut off is found again.
+pub(super) fn wipe(target: &impl Target, size: u64, partitions: &[Place]) -> io::Result<()> {
     for partition in partitions {
         let length = partition.len.min(LOOKED_AT);
         write_zeros(target, Place { start: partition.start, len: length })?;
         write_zeros(target, Place { start: partition.start + partition.len - length, len: length })?;
     }
     target.flush()?;
-    let length = size.min(LOOKED_AT);
-    write_zeros(target, Place { start: size - length, len: length })?;
+    target.write_at(&mark(), MARK_AT)?;
     target.flush()?;
-    write_zeros(target, Place { start: 0, len: length })?;
-    target.flush()
+    clear(target, size)?;
+    take_mark_away(target)
 }

@@ -12,7 +12,7 @@ use super::find::{Root, drain};
 use crate::console::Consoles;
 use crate::esp::{Esp, EspError};
 use crate::facts::block;
-use crate::install::{self, Installation};
+use crate::install::{self, Damaged, Installation};
 use kmimage_contract::cmdline::{BootParameters, Purpose};
 use kmimage_contract::disk_layout::medium;
 use kmimage_contract::state_line::StateLine;
@@ -96,7 +96,8 @@ fn find(
     let mut last = begin;
     loop {
         drivers.look(Reach::All);
-        let mut found = install::installations(esp, medium);
+        let damaged = |Damaged { disk, why }| HandOverError::Files { disk, source: why.into() };
+        let mut found = install::installations(esp, medium).map_err(damaged)?;
         if found.len() > 1 {
             let names: Vec<String> = found.into_iter().map(|installation| installation.disk).collect();
             return Err(HandOverError::Several(names.join(" and ")));

@@ -136,7 +136,6 @@ fn vm_every_power_cut_of_an_installation_over_another_system_ends_so_too() {
     for verdict in [Verdict::Untouched, Verdict::Again(Content::Unfinished), Verdict::Boots { clean: true }] {
         assert!(verdicts.contains_key(&format!("{verdict:?}")), "the cuts miss a case: {verdicts:?}");
     }
-    assert!(!verdicts.contains_key(&format!("{:?}", Verdict::Again(Content::Empty))), "{verdicts:?}");
     let bad = bad_cuts_of_a_wrong_order(&judge, &before, &record, seed);
     println!("the first sector too early, no flushes: {bad:?} of 100 cuts are bad");
     assert!(bad.iter().all(|bad| *bad > 5), "a wrong order is not found: {bad:?} of 100");

@@ -52,6 +52,9 @@ fn installs_and_runs_from_the_disk(order: &Order, size: &str, machine: impl for<
         assert_eq!(line.get("slot"), Some("a"), "{line}");
     }
     vm.ready_after(installed);
+    // Where the disk comes first it has booted by itself: the medium behind it would have handed over.
+    let handed_over = vm.console().contains("kmimage: hand-over");
+    assert_eq!(handed_over, matches!(order, Order::MediumOnly), "{}", vm.console());
     let medium = vm.state_after(installed, "install", INSTALLATION, |line| line.get("medium").is_some());
     assert_eq!(medium.get("medium"), Some("no"), "{medium}");
     // The slot that the disk's records name is the one that runs, also where no loader has read them.

@@ -67,6 +67,8 @@ fn the_medium_and_what_is_removable_are_not_taken_by_chance() {
     let mut stick = Disk { removable: true, ..disk("sdb", "STICK", 8) };
     check(&[disk("sda", "A", 20), stick.clone()], "", "sda");
     check(&[stick.clone()], "serial:STICK", "sdb");
+    // A config that is attached as a disk is no choice either, unless somebody names it.
+    check(&[disk("sda", "A", 20), disk("sdb", "CIDATA", 1)], "", "sda");
     stick.name = "sr0".to_owned();
     check(&[disk("sda", "A", 20), stick.clone()], "size:>=1GiB", "sda");
     check(
@@ -85,6 +87,15 @@ fn what_a_disk_holds_is_kept_unless_it_is_named() {
     check(&other, "serial:A A", "sda");
     check(&other, " ata-QEMU_HARDDISK_A", "sda");
     check(&holding(Content::Unfinished), "", "sda");
+    // Nobody can have meant to lose what nobody can see.
+    let unreadable = holding(Content::Unreadable("Input/output error".to_owned()));
+    check(&unreadable, "serial:A A", "the disk can't be taken (sda: it can't be read (Input/output error))");
+    let damaged = holding(Content::Damaged("its ESP can't be read".to_owned()));
+    check(
+        &damaged,
+        "serial:A A",
+        "the disk can't be taken (sda: it holds an installation of kmimage, but its ESP can't be read)",
+    );
     let ours = |installed_from| holding(Content::Kmimage { installed_from });
     check(&ours(None), "", "the disk can't be taken (sda: it holds an installation of kmimage)");
     check(&ours(Some(Uuid::nil())), "serial:A A", "sda");
@@ -110,6 +121,8 @@ fn one_installation_is_reset_and_no_more() {
         assert_eq!(found, expect);
     };
     check(&[ours("sda"), disk("sdb", "B", 20)], "sda");
+    check(&[Disk { content: Content::Damaged(String::new()), ..ours("sda") }], "sda");
+    check(&[Disk { content: Content::Unfinished, ..ours("sda") }], "sda");
     check(&[ours("sda"), ours("sdb")], "several disks have an installation");
     check(&[disk("sdb", "B", 20), ours("sr0")], "no disk has an installation");
     check(&[Disk { held: Some("sda3 is part of dm-0".to_owned()), ..ours("sda") }], "the disk is in use");

@@ -119,7 +119,7 @@ impl Scene {
         let others = self.decoys.iter().map(|(path, serial, _)| {
             let (file, size) = (File::open(path).unwrap(), fs_err::metadata(path).unwrap().len());
             let identity = DiskIdentity { serial: (*serial).to_owned(), size, ..DiskIdentity::default() };
-            Disk { identity, content: Content::on(&file, size, 512).unwrap(), ..plain(serial) }
+            Disk { identity, content: Content::on(&file, size, 512), ..plain(serial) }
         });
         Judge {
             before: CutDisk::cut(before, record, 0, &mut Chance::new(0)),

@@ -1,5 +1,6 @@
 //! What a disk is on which an installation was cut off, judged from outside by the functions that the installer chooses by.
 
+use super::scene::MIB;
 use kmimage_contract::cmdline::Purpose;
 use kmimage_contract::disk_selector::DiskIdentity;
 use kmimage_contract::machine_config::Install;
@@ -16,6 +17,8 @@ pub(super) enum Verdict {
     Again(Content),
     /// Nothing is done to the disk yet that it would not survive, and the installer takes it again as it was told: with `wipe`.
     Untouched,
+    /// Nothing starts on the disk, what was on it is cleared in part, and the installer takes it again as it was told: with `wipe`.
+    Cleared,
     /// It is the finished disk, which boots. Whether the mark of an unfinished installation is gone.
     Boots { clean: bool },
 }
@@ -39,7 +42,7 @@ pub(super) struct Judge<'a> {
 impl Judge<'_> {
     /// What follows, or what is wrong with the disk.
     pub(super) fn verdict(&self, disk: &CutDisk<'_>) -> Result<Verdict, String> {
-        let content = Content::on(disk, self.target.size, SECTOR).map_err(|error| error.to_string())?;
+        let content = Content::on(disk, self.target.size, SECTOR);
         let dark = disk.bytes(0..SECTOR).iter().all(|&byte| byte == 0);
         let (as_told, unasked) = (self.takes(&content, true), self.takes(&content, false));
         match &content {
@@ -63,8 +66,11 @@ impl Judge<'_> {
                 // The first write may have been a block of 4 KiB with the same bytes behind its first sector.
                 let differences = disk.differences(&self.before);
                 let first = |place: &Range<u64>| place.end <= 4096 && disk.bytes(SECTOR..4096) == self.before.bytes(SECTOR..4096);
+                let edge = |place: &Range<u64>| place.end <= MIB || place.start >= self.target.size - MIB;
                 if differences.iter().all(first) {
                     Ok(Verdict::Untouched)
+                } else if dark && differences.iter().all(edge) {
+                    Ok(Verdict::Cleared)
                 } else {
                     Err(format!("it holds {content:?}, and has lost {differences:?}"))
                 }
