@@ -17,6 +17,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("e2fsck", "e2fsprogs"),
     ("ethtool", "ethtool"),
     ("faketime", "faketime"),
+    ("fdisk", "fdisk"),
     ("fsck.fat", "dosfstools"),
     ("g++", "g++"),
     ("grub-editenv", "grub-common"),
